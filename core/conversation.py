@@ -1,0 +1,45 @@
+"""What a model is asked and what it answers: the shapes, the history's fit into a context window, the answer put together."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Message = dict[str, Any]
+"""One OpenAI chat message: ``role``, ``content`` and what else the role allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One call of a model: ``options`` are OpenAI parameters passed on as they came (temperature, tools, response_format …)."""
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that can be asked for. ``context`` and ``max_output`` in tokens."""
+
+    name: str
+    provider: str
+    context: int
+    vision: bool
+    max_output: int | None = None
+
+
+class ChatModel(Protocol):
+    """A provider of chat completions."""
+
+    @property
+    def provider(self) -> str:
+        """Its name in the configuration."""
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[dict[str, Any], None]:
+        """Chunks (``chat.completion.chunk`` objects) as they come; closing the generator ends the call upstream.
+
+        Raises ``ProviderFailed`` (permanent), ``ProviderUnavailable`` (worth another try; ``retry_after`` where it was told).
+        """
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """What may be asked for: the configured models, else the provider's own list (cached; the last good one when it fails)."""

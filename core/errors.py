@@ -1,0 +1,111 @@
+"""One family of errors. ``permanent`` decides whether a retry makes sense, ``code`` decides the HTTP answer.
+
+Messages are read by people: each says what is wrong and what to do next, and never holds a secret or a message's content.
+The mapping from ``code`` to an HTTP status lives in ``api/problems.py``.
+"""
+
+from typing import ClassVar
+
+
+class PilothouseError(Exception):
+    """Anything that Pilothouse itself reports.
+
+    ``retry_after`` is in seconds and says when trying again makes sense; ``field`` names the offending input, if one does.
+    """
+
+    code: ClassVar[str] = "internal"
+    permanent: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        self.field = field
+
+
+class ConfigurationInvalid(PilothouseError):
+    """A setting is unknown, missing or malformed; the message names file, key and what was expected."""
+
+    code = "configuration_invalid"
+
+
+class PartMissing(PilothouseError):
+    """A part (wheel, program, port, directory) that this machine lacks; the message names what replaces it."""
+
+    code = "part_missing"
+
+
+class InputInvalid(PilothouseError):
+    """The caller's input breaks a rule that the request's schema cannot express."""
+
+    code = "input_invalid"
+
+
+class BodyTooLarge(PilothouseError):
+    code = "body_too_large"
+
+
+class NotFound(PilothouseError):
+    """No such session, turn, run, flow, model or token (or no longer)."""
+
+    code = "not_found"
+
+
+class ModelUnknown(NotFound):
+    code = "model_not_found"
+
+
+class Conflict(PilothouseError):
+    """The thing exists already, or an Idempotency-Key was used for another request."""
+
+    code = "conflict"
+
+
+class SessionBusy(PilothouseError):
+    """More turns wait in a session than its queue takes."""
+
+    code = "session_busy"
+    permanent = False
+
+
+class Unauthorized(PilothouseError):
+    code = "unauthorized"
+
+
+class Forbidden(PilothouseError):
+    code = "forbidden"
+
+
+class DatabaseUnavailable(PilothouseError):
+    code = "database_unavailable"
+    permanent = False
+
+
+class DatabaseTooNew(PilothouseError):
+    """The schema was written by a later release."""
+
+    code = "database_too_new"
+
+
+class PrefectNotReady(PilothouseError):
+    code = "prefect_not_ready"
+    permanent = False
+
+
+class ProviderFailed(PilothouseError):
+    """A model provider refused or failed in a way that trying again will not mend (4xx, a wrong key)."""
+
+    code = "provider_failed"
+
+
+class ProviderUnavailable(PilothouseError):
+    """A model provider could not be reached, was overloaded, stalled or sent garbage; trying again may help."""
+
+    code = "provider_unavailable"
+    permanent = False
+
+
+class TurnInterrupted(PilothouseError):
+    """The answer broke off after its first token; what came so far is kept."""
+
+    code = "turn_interrupted"
