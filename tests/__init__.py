@@ -1,0 +1,1 @@
+"""The suite: one folder per room, the tour and the house rules."""

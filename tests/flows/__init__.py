@@ -1,0 +1,1 @@
+"""Flows: what they decide, and how they run under Prefect."""

@@ -1,0 +1,21 @@
+"""Waiting for a named condition with a deadline, in place of sleeping."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+
+
+async def eventually(condition: Callable[[], Awaitable[T] | T], within: float = 10.0, what: str = "") -> T:
+    """The first truthy answer of ``condition``; fails, saying ``what`` was awaited, when none came ``within`` seconds."""
+    deadline = monotonic() + within
+    while True:
+        answer = condition()
+        value = cast(T, await answer) if inspect.isawaitable(answer) else cast(T, answer)
+        if value:
+            return value
+        assert monotonic() < deadline, f"within {within} s: {what or 'the condition'} (last: {value!r})"
+        await asyncio.sleep(0.01)
