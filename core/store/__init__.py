@@ -1,0 +1,1 @@
+"""Our own SQL: one module a subject, its tables and the questions it answers."""

@@ -1,0 +1,1 @@
+"""Alembic's scripts. A revision's id is the number its file name starts with."""

@@ -1,0 +1,53 @@
+"""Which processes are alive: each renews a lease, so that the turns of a dead one can be ended by another."""
+
+from datetime import datetime
+
+from sqlalchemy import DateTime, Text, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.store.base import Base, Store
+
+LEASE_SECONDS = 6.0
+RENEW_SECONDS = 2.0
+
+
+class Process(Base):
+    """A process that answers turns. ``lease_until`` is the database's clock, the only one that all processes share."""
+
+    __tablename__ = "processes"
+
+    boot_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    role: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    lease_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Processes:
+    """Leases by boot id."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def renew(self, boot_id: str, role: str) -> None:
+        """Hold the lease for ``LEASE_SECONDS`` from now."""
+        async with self._store.single() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO pilothouse.processes (boot_id, role, lease_until)"
+                    " VALUES (:boot_id, :role, now() + make_interval(secs => :lease))"
+                    " ON CONFLICT (boot_id) DO UPDATE SET lease_until = EXCLUDED.lease_until"
+                ),
+                {"boot_id": boot_id, "role": role, "lease": LEASE_SECONDS},
+            )
+
+    async def leave(self, boot_id: str) -> None:
+        """Give the lease back at a clean stop."""
+        async with self._store.single() as connection:
+            await connection.execute(text("DELETE FROM pilothouse.processes WHERE boot_id = :boot_id"), {"boot_id": boot_id})
+
+    async def alive(self) -> set[str]:
+        """Boot ids whose lease holds. Leases lapsed for a day are forgotten on the way."""
+        async with self._store.single() as connection:
+            await connection.execute(text("DELETE FROM pilothouse.processes WHERE lease_until < now() - interval '1 day'"))
+            rows = await connection.execute(text("SELECT boot_id FROM pilothouse.processes WHERE lease_until > now()"))
+            return set(rows.scalars())
