@@ -14,7 +14,7 @@ async def eventually(condition: Callable[[], Awaitable[T] | T], within: float = 
     deadline = monotonic() + within
     while True:
         answer = condition()
-        value = cast(T, await answer) if inspect.isawaitable(answer) else cast(T, answer)
+        value = await answer if inspect.isawaitable(answer) else cast(T, answer)
         if value:
             return value
         assert monotonic() < deadline, f"within {within} s: {what or 'the condition'} (last: {value!r})"
