@@ -55,9 +55,8 @@ def _migrate(url: str) -> bool:
             _upgrade(url)
             return True
     except errors.InsufficientPrivilege as error:
-        raise ConfigurationInvalid(
-            f"The database user may not create our tables in {shown}: GRANT CREATE ON DATABASE {address.database} TO {address.username}."
-        ) from error
+        grant = f"GRANT CREATE ON DATABASE {address.database} TO {address.username}"
+        raise ConfigurationInvalid(f"The database user may not create our tables in {shown}: {grant}.") from error
     except psycopg.OperationalError as error:
         raise _unreachable(error, shown, address.database) from error
 
