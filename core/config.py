@@ -1,140 +1,161 @@
-"""Every setting of Pilothouse: environment and ``pilothouse.toml`` become one frozen ``Settings`` tree."""
+"""The one ``Settings`` tree of a process, from defaults, ``pilothouse.toml``, the environment and the command line.
 
+Each of these wins over the ones before it. This is the only file that reads or changes the process's environment; the tree
+itself is in ``core/settings.py``, and what an explicit ``environ`` says is all that tests need to give.
+"""
+
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import ValidationError
 
+from core.errors import ConfigurationInvalid
+from core.prefect_environment import PrefectServer, prefect_environment
+from core.settings import (
+    ChatSettings,
+    DatabaseSettings,
+    ModelSettings,
+    PrefectSettings,
+    ProviderSettings,
+    RedisSettings,
+    Section,
+    Settings,
+)
+from core.settings_aliases import from_aliases
+from core.settings_shown import Described, as_variables, describe, explained
+from core.settings_sources import (
+    Entries,
+    KeyPath,
+    dotted,
+    from_arguments,
+    from_file,
+    from_variables,
+    settled,
+)
 
-class Section(BaseModel):
-    """A part of the tree; an unknown key is refused."""
+__all__ = [
+    "ChatSettings",
+    "DatabaseSettings",
+    "Described",
+    "ModelSettings",
+    "PrefectServer",
+    "PrefectSettings",
+    "ProviderSettings",
+    "RedisSettings",
+    "Section",
+    "Settings",
+    "apply_environment",
+    "as_variables",
+    "child_environment",
+    "describe",
+    "load_settings",
+    "prefect_environment",
+]
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class DatabaseSettings(Section):
-    """``[database]``: our own PostgreSQL (tables in schema ``pilothouse``)."""
-
-    url: SecretStr | None = None
-    """``postgresql://…``; None means the embedded server. ``DATABASE_URL`` sets it; Prisma's ``?schema=`` is dropped."""
-    pool_size: Annotated[int, Field(ge=1, le=200)] = 10
-    pool_overflow: Annotated[int, Field(ge=0, le=200)] = 10
-    pool_timeout: Annotated[float, Field(gt=0, le=120)] = 10.0
-    """Seconds a request waits for a free connection before it fails."""
-    connect_timeout: Annotated[int, Field(ge=1, le=60)] = 5
-    statement_timeout: Annotated[float, Field(gt=0, le=600)] = 15.0
-    """Seconds after which PostgreSQL ends one of our statements."""
-
-
-class RedisSettings(Section):
-    """``[redis]``: Redis 7+ or Valkey; needed when several API processes share streams."""
-
-    url: SecretStr | None = None
-    """``redis://…``; ``REDIS_URL``, or ``REDIS_HOST/PORT/PASSWORD``. None keeps streams in the one API process's memory."""
-    timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
-
-
-class PrefectSettings(Section):
-    """``[prefect]``: where runs are tracked."""
-
-    api_url: str | None = None
-    """An existing Prefect server (``PREFECT_API_URL``); None starts one on loopback."""
-    auth_string: SecretStr | None = None
-    database_url: SecretStr | None = None
-    """The server's own database (``PREFECT_API_DATABASE_CONNECTION_URL``); see docs for what happens without it."""
-    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """Days that Prefect keeps finished runs and events."""
-    event_backlog: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
-    """Events kept while Prefect is away; beyond it they are dropped and counted."""
-
-
-class ModelSettings(Section):
-    """``[[providers.X.models]]``: one model of a provider."""
-
-    name: str
-    context: Annotated[int, Field(ge=256)] = 8192
-    """Context window in tokens, prompt and answer together."""
-    vision: bool = False
-    max_output: Annotated[int, Field(ge=1)] | None = None
-    """Tokens reserved for the answer; None reserves a quarter of the context, at most 4096."""
+FILE = "pilothouse.toml"
 
 
-class ProviderSettings(Section):
-    """``[providers.X]``: any endpoint that speaks OpenAI's chat completions."""
+def load_settings(
+    *,
+    config: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings in force; ``overrides`` are the command line's, by dotted key, where None means "not given".
 
-    base_url: str
-    """Including ``/v1`` where the server has it, e.g. ``http://localhost:11434/v1``."""
-    api_key: SecretStr | None = None
-    kind: Literal["openai", "azure"] = "openai"
-    """``azure`` sends ``api-key`` and ``api_version`` and uses deployment paths."""
-    api_version: str | None = None
-    models: tuple[ModelSettings, ...] = ()
-    """Empty: whatever the provider lists."""
-    order: int = 100
-    """Lower is asked first; later ones are the fallback."""
-    connect_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
-    first_token_timeout: Annotated[float, Field(gt=0, le=600)] = 60.0
-    """Seconds without a first token after which the call counts as stalled and is tried again."""
-    stall_timeout: Annotated[float, Field(gt=0, le=600)] = 60.0
-    """Seconds between two tokens after which an answer is interrupted."""
-    retries: Annotated[int, Field(ge=0, le=5)] = 2
-    """Further tries on this provider before the next one, each before the first token only."""
-    demo: bool = False
-    """The built-in demo model: the first answer of a session says so."""
-
-
-class ChatSettings(Section):
-    """``[chat]``"""
-
-    queue: Annotated[int, Field(ge=0, le=100)] = 4
-    """Turns that may wait in one session behind the running one; one more is answered 409."""
-    idle_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
-    """Days after the last turn (or after creation, see ``fixed_expiry``) when a session expires."""
-    fixed_expiry: bool = False
-    body_limit: Annotated[int, Field(ge=1024)] = 2_000_000
-    """Bytes of a request body."""
-    vision_body_limit: Annotated[int, Field(ge=1024)] = 32_000_000
-    """The same where the model has vision."""
-    run_idle: Annotated[float, Field(gt=0)] = 600.0
-    """Seconds without a turn after which a conversation's flow run is closed."""
-    run_items: Annotated[int, Field(ge=1)] = 300
-    """Turns in one flow run before a new one is opened."""
-    ping: Annotated[float, Field(gt=0, le=60)] = 15.0
-    """Seconds of silence on a stream after which a comment is sent."""
+    Raises ``ConfigurationInvalid`` naming the file or variable, the key and what was expected.
+    """
+    variables = os.environ if environ is None else environ
+    arguments = from_arguments(overrides or {})
+    base: dict[KeyPath, object] = {("data_dir",): _data_dir(variables), ("timezone",): _timezone(variables)}
+    entries: Entries = {}
+    file, hints = _file(config, arguments, variables, Path(str(base["data_dir",])))
+    if file is not None:
+        entries |= from_file(file, Settings)
+    own = from_variables(variables, Settings, entries)
+    aliases = from_aliases(variables, entries | own)
+    entries |= aliases.entries | own | arguments
+    for path, entry in entries.items():
+        if path[0] in ("sources", "hints"):  # the tree's own notes, not settings
+            raise ConfigurationInvalid(f"{entry.origin}: unknown key {path[0]}")
+    values = base | {path: settled(path, entry, Settings, variables) for path, entry in entries.items()}
+    try:
+        settings = Settings.model_validate(_nested(values))
+    except ValidationError as error:
+        raise ConfigurationInvalid("\n".join(explained(problem, entries) for problem in error.errors())) from None
+    sources = {dotted(path): entry.origin for path, entry in entries.items()}
+    return settings.model_copy(update={"sources": sources, "hints": (*hints, *aliases.hints)})
 
 
-class Settings(Section):
-    """The whole tree. ``sources`` says where each value that is not a default came from."""
+def _file(
+    config: Path | None, arguments: Entries, variables: Mapping[str, str], default: Path
+) -> tuple[Path | None, tuple[str, ...]]:
+    """The file to read: the one named, else ``./pilothouse.toml``, else the one in the data directory."""
+    named = config or (Path(text).expanduser() if (text := variables.get("PILOTHOUSE_CONFIG", "").strip()) else None)
+    if named is not None:
+        return named, ()
+    given = arguments.get(("data_dir",))
+    folder = Path(str(given.value)) if given else Path(variables.get("PILOTHOUSE_DATA_DIR", "").strip() or default)
+    here, there = Path.cwd() / FILE, folder.expanduser().absolute() / FILE
+    if here.is_file():
+        both = there.is_file() and there != here
+        return here, (f"{there} is not read: {here} comes first; --config names one of them",) if both else ()
+    return (there if there.is_file() else None), ()
 
-    data_dir: Path
-    """Everything that Pilothouse writes on this machine."""
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8700
-    prefect_port: Annotated[int, Field(ge=0, le=65535)] = 4200
-    public_url: str | None = None
-    """Base of every link that leaves the process; None means the address of the ``ready:`` line."""
-    api_prefix: str = ""
-    """e.g. ``/api``: native paths answer under it and at the root."""
-    cors_origins: tuple[str, ...] = ()
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    timezone: str = "UTC"
-    """IANA name for schedules; the machine's own by default."""
-    auth_token: SecretStr | None = None
-    """One more token, of scope ``plugin``."""
-    ca_file: Path | None = None
-    """CA certificates for every outbound connection."""
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    model: bool = True
-    """False (``--no-model``) starts no demo model."""
-    workers: Annotated[int, Field(ge=1, le=64)] = 1
-    """API processes; more than one needs ``[redis]``."""
 
-    database: DatabaseSettings = DatabaseSettings()
-    redis: RedisSettings = RedisSettings()
-    prefect: PrefectSettings = PrefectSettings()
-    chat: ChatSettings = ChatSettings()
-    providers: dict[str, ProviderSettings] = {}
+def _data_dir(variables: Mapping[str, str]) -> Path:
+    """The XDG data directory's ``pilothouse``; a relative ``XDG_DATA_HOME`` counts as unset, as its specification says."""
+    given = Path(variables.get("XDG_DATA_HOME", ""))
+    home = Path(variables["HOME"]) if variables.get("HOME") else Path.home()
+    return (given if given.is_absolute() else home / ".local" / "share") / "pilothouse"
 
-    sources: dict[str, str] = Field(default={}, exclude=True)
-    """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""
+
+def _timezone(variables: Mapping[str, str], etc: Path = Path("/etc")) -> str:
+    """The machine's IANA time zone by ``TZ``, ``/etc/timezone`` or the link ``/etc/localtime``; UTC where none says it."""
+    candidates = [variables.get("TZ", "").removeprefix(":")]
+    name, link = etc / "timezone", etc / "localtime"
+    if name.is_file():
+        candidates.append(name.read_text(encoding="utf-8", errors="replace").strip())
+    candidates.append(str(link.resolve()).rpartition("zoneinfo/")[2])
+    for candidate in candidates:
+        try:
+            if candidate:
+                return str(ZoneInfo(candidate))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            continue
+    return "UTC"
+
+
+def _nested(values: Mapping[KeyPath, object]) -> dict[str, object]:
+    """The tree of nested tables. Where a value stands in a table's place it is kept, for validation to refuse."""
+    tree: dict[str, object] = {}
+    for path, value in sorted(values.items()):
+        table: object = tree
+        for part in path[:-1]:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if isinstance(table, dict) and not (value == {} and path[-1] in table):
+            table[path[-1]] = value
+    return tree
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with ``extra`` on top, for a child; loopback never goes through a proxy."""
+    merged = {**os.environ, **extra}
+    return merged | _unproxied(merged)
+
+
+def apply_environment(values: Mapping[str, str]) -> None:
+    """Sets variables of this process, for libraries that read them when they are imported; loopback as for a child."""
+    os.environ.update(values)
+    os.environ.update(_unproxied(os.environ))
+
+
+def _unproxied(environ: Mapping[str, str]) -> dict[str, str]:
+    """``NO_PROXY`` with loopback added, in both spellings, where a proxy is set."""
+    if not any(environ.get(name) or environ.get(name.lower()) for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")):
+        return {}
+    names = [name.strip() for name in (environ.get("NO_PROXY") or environ.get("no_proxy") or "").split(",") if name.strip()]
+    joined = ",".join([*names, *(name for name in ("localhost", "127.0.0.1", "::1") if name not in names)])
+    return {"NO_PROXY": joined, "no_proxy": joined}

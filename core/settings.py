@@ -1,0 +1,207 @@
+"""Every setting of Pilothouse with its type, default and meaning, as one frozen tree.
+
+The tree says what a value may be; ``core/config.py`` says where values come from and is what other modules import.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from core.addresses import http_url, postgres_url, prefect_database_url, redis_url
+
+
+def _prefix(value: str) -> str:
+    parts = value.strip("/")
+    if any(mark in value for mark in "?# {}") or "//" in value:
+        raise ValueError("expected a path such as /api")
+    return f"/{parts}" if parts else ""
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError) as error:  # unknown names raise ZoneInfoNotFoundError (a KeyError) or either of these
+        raise ValueError("expected an IANA time zone such as Asia/Shanghai") from error
+    except KeyError as error:
+        raise ValueError("expected an IANA time zone such as Asia/Shanghai") from error
+    return value
+
+
+def _level(value: object) -> object:
+    """Lower case, and the names other loggers give to the same levels."""
+    if not isinstance(value, str):
+        return value
+    lower = value.strip().lower()
+    return {"warn": "warning", "verbose": "debug", "trace": "debug", "log": "info", "fatal": "error", "critical": "error"}.get(
+        lower, lower
+    )
+
+
+def _existing(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("expected the path of a readable file")
+    return value
+
+
+def _secret(check: Callable[[str], str]) -> AfterValidator:
+    return AfterValidator(lambda secret: SecretStr(check(secret.get_secret_value())))
+
+
+ExistingFile = Annotated[Path, AfterValidator(_existing)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
+
+
+class Section(BaseModel):
+    """A part of the tree; an unknown key is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DatabaseSettings(Section):
+    """``[database]``: our own PostgreSQL (tables in schema ``pilothouse``)."""
+
+    url: Annotated[SecretStr, _secret(postgres_url)] | None = None
+    """``postgresql://…``; None means the embedded server. ``DATABASE_URL`` sets it; Prisma's ``?schema=`` is dropped."""
+    pool_size: Annotated[int, Field(ge=1, le=200)] = 10
+    pool_overflow: Annotated[int, Field(ge=0, le=200)] = 10
+    pool_timeout: Annotated[float, Field(gt=0, le=120)] = 10.0
+    """Seconds a request waits for a free connection before it fails."""
+    connect_timeout: Annotated[int, Field(ge=1, le=60)] = 5
+    statement_timeout: Annotated[float, Field(gt=0, le=600)] = 15.0
+    """Seconds after which PostgreSQL ends one of our statements."""
+
+
+class RedisSettings(Section):
+    """``[redis]``: Redis 7+ or Valkey; needed when several API processes share streams."""
+
+    url: Annotated[SecretStr, _secret(redis_url)] | None = None
+    """``redis://…``; ``REDIS_URL``, or ``REDIS_HOST/PORT/PASSWORD``. None keeps streams in the one API process's memory."""
+    timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+
+class PrefectSettings(Section):
+    """``[prefect]``: where runs are tracked."""
+
+    api_url: HttpUrl | None = None
+    """An existing Prefect server (``PREFECT_API_URL``); None starts one on loopback."""
+    auth_string: SecretStr | None = None
+    """``user:password`` of that server's Basic auth (``PREFECT_API_AUTH_STRING``)."""
+    database_url: Annotated[SecretStr, _secret(prefect_database_url)] | None = None
+    """The server's own database (``PREFECT_API_DATABASE_CONNECTION_URL``); see docs for what happens without it."""
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days that Prefect keeps finished runs and events."""
+    event_backlog: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    """Events kept while Prefect is away; beyond it they are dropped and counted."""
+
+
+class ModelSettings(Section):
+    """``[[providers.X.models]]``: one model of a provider."""
+
+    name: str
+    context: Annotated[int, Field(ge=256)] = 8192
+    """Context window in tokens, prompt and answer together."""
+    vision: bool = False
+    max_output: Annotated[int, Field(ge=1)] | None = None
+    """Tokens reserved for the answer; None reserves a quarter of the context, at most 4096."""
+
+
+class ProviderSettings(Section):
+    """``[providers.X]``: any endpoint that speaks OpenAI's chat completions."""
+
+    base_url: HttpUrl
+    """Including ``/v1`` where the server has it, e.g. ``http://localhost:11434/v1``."""
+    api_key: SecretStr | None = None
+    kind: Literal["openai", "azure"] = "openai"
+    """``azure`` sends ``api-key`` and ``api_version`` and uses deployment paths."""
+    api_version: str | None = None
+    models: tuple[ModelSettings, ...] = ()
+    """Empty: whatever the provider lists."""
+    order: int = 100
+    """Lower is asked first; later ones are the fallback."""
+    connect_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+    first_token_timeout: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """Seconds without a first token after which the call counts as stalled and is tried again."""
+    stall_timeout: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """Seconds between two tokens after which an answer is interrupted."""
+    retries: Annotated[int, Field(ge=0, le=5)] = 2
+    """Further tries on this provider before the next one, each before the first token only."""
+    demo: bool = False
+    """The built-in demo model: the first answer of a session says so."""
+
+
+class ChatSettings(Section):
+    """``[chat]``: sessions, their turns and the streams that carry the answers."""
+
+    queue: Annotated[int, Field(ge=0, le=100)] = 4
+    """Turns that may wait in one session behind the running one; one more is answered 409."""
+    idle_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """Days after the last turn (or after creation, see ``fixed_expiry``) when a session expires."""
+    fixed_expiry: bool = False
+    """True: a session expires that long after it was made, however much it is used."""
+    body_limit: Annotated[int, Field(ge=1024)] = 2_000_000
+    """Bytes of a request body."""
+    vision_body_limit: Annotated[int, Field(ge=1024)] = 32_000_000
+    """The same where the model has vision."""
+    run_idle: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds without a turn after which a conversation's flow run is closed."""
+    run_items: Annotated[int, Field(ge=1)] = 300
+    """Turns in one flow run before a new one is opened."""
+    ping: Annotated[float, Field(gt=0, le=60)] = 15.0
+    """Seconds of silence on a stream after which a comment is sent."""
+
+
+class Settings(Section):
+    """The whole tree. ``sources`` says where each value that is not a default came from."""
+
+    data_dir: Path
+    """Everything that Pilothouse writes on this machine."""
+    host: str = "127.0.0.1"
+    """Address the API listens on; ``0.0.0.0`` for all. Prefect's own server stays on loopback."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8700
+    """The API's port; 0 takes a free one."""
+    prefect_port: Annotated[int, Field(ge=0, le=65535)] = 4200
+    """The port of the Prefect server that ``up`` starts; 0 takes a free one."""
+    public_url: HttpUrl | None = None
+    """Base of every link that leaves the process; None means the address of the ``ready:`` line."""
+    api_prefix: Annotated[str, AfterValidator(_prefix)] = ""
+    """e.g. ``/api``: native paths answer under it and at the root."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the API; ``*`` for any."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = "info"
+    """Names such as ``WARN`` and ``verbose`` are understood."""
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """IANA name for schedules; the machine's own by default."""
+    auth_token: SecretStr | None = None
+    """One more token, of scope ``plugin``."""
+    ca_file: ExistingFile | None = None
+    """CA certificates for every outbound connection."""
+    tls_cert: ExistingFile | None = None
+    """Certificate chain in PEM form; with ``tls_key`` the API serves HTTPS. Read again when the file changes."""
+    tls_key: ExistingFile | None = None
+    """The certificate's private key in PEM form."""
+    model: bool = True
+    """False (``--no-model``) starts no demo model."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """API processes; more than one needs ``[redis]``."""
+
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    prefect: PrefectSettings = PrefectSettings()
+    chat: ChatSettings = ChatSettings()
+    providers: dict[str, ProviderSettings] = {}
+
+    sources: dict[str, str] = Field(default={}, exclude=True)
+    """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""
+    hints: tuple[str, ...] = Field(default=(), exclude=True)
+    """Lines worth showing at start, e.g. about a variable that was seen and left alone."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are only of use together: expected both or neither")
+        if self.workers > 1 and self.redis.url is None:
+            raise ValueError("workers above 1 share their streams over Redis or Valkey: expected redis.url (REDIS_URL) as well")
+        return self

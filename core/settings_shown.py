@@ -1,0 +1,97 @@
+"""The settings as people read them: errors that name source and key, and the list behind ``pilothouse config show``."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, SecretStr
+from pydantic_core import ErrorDetails
+
+from core.addresses import MASK, masked
+from core.settings import Settings
+from core.settings_sources import PREFIX, Entries, KeyPath, annotation_at, dotted, keys_of, variable
+
+
+def explained(problem: ErrorDetails, entries: Entries) -> str:
+    """One line: the source, the key, what was expected. The value itself is left out, since it may be a secret."""
+    location = tuple(str(part) for part in problem["loc"])
+    path = next((p for end in range(len(location), 0, -1) if (p := location[:end]) in entries), None)
+    if path is None:  # a rule over several settings, or a required key whose neighbours are there
+        near = next((entry.origin for p, entry in entries.items() if location and p[: len(location) - 1] == location[:-1]), None)
+        origin = f"{near or 'settings'}: "
+    else:
+        origin = f"{entries[path].origin}: "
+    if problem["type"] == "extra_forbidden":
+        return f"{origin}unknown key {dotted(location)}{_suggestion(location, origin.startswith(PREFIX))}"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if problem["type"] == "missing":
+        message = "expected a value, but it is missing"
+    return f"{origin}{dotted(location)}: {message}" if location else f"{origin}{message}"
+
+
+def _suggestion(location: KeyPath, as_variable: bool) -> str:
+    """The key that was probably meant, else the keys that would do in its place."""
+    names: dict[KeyPath, list[str]] = {("providers",): [location[1]] if len(location) > 1 else ["X"]}
+    keys = list(keys_of(Settings, names))
+    shown = [variable(path) if as_variable else dotted(path) for path in keys]
+    wanted = variable(location) if as_variable else dotted(location)
+    # PILOTHOUSE_DATABASE_URL is meant as PILOTHOUSE_DATABASE__URL: the first guess is the same name but for its underscores.
+    close = [name for name in shown if name.replace("__", "_") == wanted.replace("__", "_")]
+    close = close or get_close_matches(wanted, shown, n=1, cutoff=0.8)
+    if close:
+        return f"; did you mean {close[0]}?"
+    depth = len(location)
+    siblings = dict.fromkeys(path[depth - 1] for path in keys if len(path) >= depth and path[: depth - 1] == location[:-1])
+    return f"; expected one of {', '.join(siblings)}" if siblings else ""
+
+
+class Described(NamedTuple):
+    """One setting as people see it: secrets masked, paths and lists as JSON has them."""
+
+    key: str
+    value: object
+    source: str
+
+
+def describe(settings: Settings) -> list[Described]:
+    """Every key, its value and its source (``default`` where nothing set it), in the order of the tree."""
+    names: dict[KeyPath, list[str]] = {("providers",): list(settings.providers)}
+    return [
+        Described(dotted(path), _shown(_value_at(settings, path)), settings.sources.get(dotted(path), "default"))
+        for path in keys_of(Settings, names)
+    ]
+
+
+def _value_at(settings: Settings, path: KeyPath) -> object:
+    current: object = settings
+    for part in path:
+        current = current[part] if isinstance(current, dict) else getattr(current, part)
+    return current
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        return masked(secret) if "://" in secret else MASK
+    if isinstance(value, tuple):
+        return [_shown(item) for item in value]
+    if isinstance(value, BaseModel):
+        return {name: _shown(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Path):
+        return str(value)
+    return masked(value) if isinstance(value, str) else value
+
+
+def as_variables(values: Mapping[str, object]) -> dict[str, str]:
+    """``PILOTHOUSE_…`` variables for dotted keys, to hand settings to a child process (secrets included: not for logs)."""
+    texts: dict[str, str] = {}
+    for key, value in values.items():
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        path = tuple(key.split("."))
+        if annotation_at(Settings, path) is None:
+            raise ValueError(f"no such setting: {key}")
+        if isinstance(plain, list | tuple):
+            plain = "[" + ",".join(item.model_dump_json() if isinstance(item, BaseModel) else f'"{item}"' for item in plain) + "]"
+        texts[variable(path)] = str(plain)
+    return texts
