@@ -154,11 +154,9 @@ def from_arguments(arguments: Mapping[str, object]) -> Entries:
 def settled(path: KeyPath, entry: Entry, tree: type[BaseModel], environ: Mapping[str, str]) -> object:
     """The entry's value with secrets fetched from where they point and paths made absolute."""
     kind = annotation_at(tree, path)
-    if not isinstance(entry.value, str):
-        return entry.value
-    if kind is SecretStr:
+    if kind is SecretStr and isinstance(entry.value, str):
         return _secret(path, entry, environ)
-    if kind is Path:
+    if kind is Path and isinstance(entry.value, str | Path):
         return entry.folder / Path(entry.value).expanduser()
     return entry.value
 

@@ -1,0 +1,50 @@
+"""``pilothouse config show``: every setting, its value with secrets masked, and where it came from. Needs nothing running."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from core.config import Described, describe, load_settings
+from core.errors import ConfigurationInvalid
+
+app = typer.Typer(no_args_is_help=True, help="Settings in force. Example: pilothouse config show --json")
+
+
+@app.callback()
+def config() -> None:
+    """Settings in force. Example: pilothouse config show --json"""
+
+
+@app.command()
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")] = None,
+) -> None:
+    """Every setting, its value (secrets masked) and its source. Example: pilothouse config show"""
+    try:
+        settings = load_settings(config=config, overrides={"data_dir": data_dir})
+    except ConfigurationInvalid as error:
+        typer.echo(error.message, err=True)
+        raise typer.Exit(2) from error
+    rows = describe(settings)
+    if as_json:
+        content = {"settings": [row._asdict() for row in rows], "hints": settings.hints}
+        typer.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode())
+        return
+    for line in _lines(rows):
+        typer.echo(line)
+    for hint in settings.hints:
+        typer.echo(f"# {hint}")
+
+
+def _lines(rows: list[Described]) -> list[str]:
+    """One ``key = value  # source`` line each, in columns; values as JSON has them, which TOML mostly shares."""
+    values = [orjson.dumps(row.value).decode() for row in rows]
+    keys = max(len(row.key) for row in rows)
+    width = min(48, max(len(value) for value in values))
+    return [f"{row.key:<{keys}} = {value:<{width}}  # {row.source}" for row, value in zip(rows, values, strict=True)]
