@@ -1,0 +1,61 @@
+"""What every test may ask for: a real PostgreSQL for the session, and a fresh migrated database for each test."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from core.store.schema import migrate
+from deployments.postgres import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One server for all tests; ``.url(database)`` gives the superuser's address of a database."""
+    server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("postgres"))).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: EmbeddedPostgres) -> str:
+    """The superuser's address of the server's own database, from which others may be created."""
+    return postgres.url()
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: EmbeddedPostgres) -> str:
+    """The name of a database with our newest schema and no rows."""
+    name = "template_migrated"
+    statement(postgres, f"CREATE DATABASE {name}")
+    with ThreadPoolExecutor(1) as beside:  # this thread may belong to a test's event loop
+        beside.submit(asyncio.run, migrate(postgres.url(name))).result()
+    return name
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, template_database: str) -> Iterator[str]:
+    """A fresh database with our newest schema, gone after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
+    yield postgres.url(name)
+    statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh database without any table, gone after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    statement(postgres, f"CREATE DATABASE {name}")
+    yield postgres.url(name)
+    statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def statement(server: EmbeddedPostgres, text: str) -> None:
+    """Run one statement as the superuser, outside a transaction."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(text.encode())
