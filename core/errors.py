@@ -87,6 +87,13 @@ class DatabaseTooNew(PilothouseError):
     code = "database_too_new"
 
 
+class StreamsUnavailable(PilothouseError):
+    """Valkey does not answer, and the turn's stream is in another process."""
+
+    code = "streams_unavailable"
+    permanent = False
+
+
 class PrefectNotReady(PilothouseError):
     code = "prefect_not_ready"
     permanent = False
