@@ -38,7 +38,7 @@ def _suggestion(location: KeyPath, as_variable: bool) -> str:
     wanted = variable(location) if as_variable else dotted(location)
     # PILOTHOUSE_DATABASE_URL is meant as PILOTHOUSE_DATABASE__URL: the first guess is the same name but for its underscores.
     close = [name for name in shown if name.replace("__", "_") == wanted.replace("__", "_")]
-    close = close or get_close_matches(wanted, shown, n=1, cutoff=0.8)
+    close = close or get_close_matches(wanted, shown, n=1, cutoff=0.75)
     if close:
         return f"; did you mean {close[0]}?"
     depth = len(location)
