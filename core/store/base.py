@@ -47,6 +47,7 @@ class Store:
             max_overflow=settings.pool_overflow,
             pool_timeout=settings.pool_timeout,
             pool_use_lifo=True,
+            hide_parameters=True,  # an error text must not quote a message
             connect_args={
                 "connect_timeout": settings.connect_timeout,
                 "application_name": application,
