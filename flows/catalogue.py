@@ -1,0 +1,119 @@
+"""Which flows there are: known from the code alone, with no server asked and no flow module loaded until it is needed."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from core.errors import InputInvalid, NotFound
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+TAG = "pilothouse"
+"""On every deployment and run of ours."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a flow runs by itself, in the configured timezone, and the parameters that such a run gets."""
+
+    cron: str
+    parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A flow and its deployment of the same name. An ``internal`` flow cannot be triggered and has no deployment."""
+
+    name: str
+    module: str
+    concurrency: int | None = None
+    """Runs at once; one more waits (``ENQUEUE``). None means no limit."""
+    schedule: Schedule | None = None
+    internal: bool = False
+
+    @property
+    def entrypoint(self) -> str:
+        """In module form: the file form would load the module a second time under another name."""
+        return f"{self.module}.{self.name}"
+
+    @property
+    def deployment(self) -> str:
+        """The name by which Prefect knows the deployment."""
+        return f"{self.name}/{self.name}"
+
+    @cached_property
+    def flow(self) -> "Flow[..., Any]":
+        """The flow object; loads its module."""
+        return cast("Flow[..., Any]", getattr(import_module(self.module), self.name))
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the flow's docstring."""
+        return inspect.cleandoc(self.flow.fn.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of the parameters, the same that Prefect's own form is made from."""
+        from prefect.utilities.callables import parameter_schema  # noqa: PLC0415  (Prefect takes a second to import)
+
+        return parameter_schema(self.flow).model_dump_for_openapi()
+
+    @cached_property
+    def model(self) -> type[BaseModel]:
+        """The parameters as a model that refuses unknown names."""
+        hints = get_type_hints(self.flow.fn, include_extras=True)
+        fields: dict[str, Any] = {
+            name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
+            for name, parameter in inspect.signature(self.flow.fn).parameters.items()
+        }
+        return create_model(self.name, __config__=ConfigDict(extra="forbid"), **fields)
+
+    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """``parameters`` as JSON values of the right types, defaults left out. Raises ``InputInvalid`` naming the field."""
+        try:
+            valid = self.model.model_validate(dict(parameters))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in ("parameters", *first["loc"]))
+            known = ", ".join(self.model.model_fields) or "none"
+            hint = f" (known: {known})" if first["type"] == "extra_forbidden" else ""
+            raise InputInvalid(f"{where}: {first['msg']}{hint}.", field=where) from error
+        return valid.model_dump(mode="json", exclude_unset=True)
+
+
+CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            CatalogueEntry("conversation", "flows.chat", internal=True),
+            CatalogueEntry("chat_turn", "flows.chat", concurrency=8),
+            CatalogueEntry(
+                "purge_history",
+                "flows.upkeep",
+                concurrency=1,
+                schedule=Schedule("0 3 * * *", MappingProxyType({"dry_run": False})),
+            ),
+        )
+    }
+)
+
+
+def deployable() -> list[CatalogueEntry]:
+    """The flows that may be triggered, each with its deployment."""
+    return [entry for entry in CATALOGUE.values() if not entry.internal]
+
+
+def triggerable(name: str) -> CatalogueEntry:
+    """Raises ``NotFound``, naming the flows there are."""
+    entry = CATALOGUE.get(name)
+    if entry is None or entry.internal:
+        names = ", ".join(sorted(known.name for known in deployable()))
+        raise NotFound(f"There is no flow of that name to trigger; there are: {names}.")
+    return entry

@@ -1,0 +1,89 @@
+"""Nightly upkeep: what nobody has used for long is deleted, in batches, and counted."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from prefect import flow, get_client, get_run_logger
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.orchestration import PrefectClient
+from pydantic import Field
+
+from core.config import Settings, load_settings
+from core.store.base import Store
+from core.store.runs import Runs
+from core.store.upkeep import Purged, Upkeep
+from tasks.runs import keep_result, report_progress
+from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch
+
+TASK_RUNS_A_NIGHT = 5_000
+"""Prefect deletes a task run in about 40 ms: some minutes."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the flow works with."""
+
+    settings: Settings
+    upkeep: Upkeep
+    runs: Runs
+    prefect: PrefectClient
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Parts]:
+    """The parts, from this process's settings."""
+    settings = load_settings()
+    store = Store.from_settings(settings.database, application="pilothouse flows")
+    try:
+        async with get_client() as client:
+            yield Parts(settings, Upkeep(store), Runs(store), client)
+    finally:
+        await store.aclose()
+
+
+@flow(name="purge_history", persist_result=False, timeout_seconds=3 * 3600)
+async def purge_history(
+    dry_run: Annotated[
+        bool, Field(description="Only count what would be deleted. The nightly run turns it off and deletes.")
+    ] = True,
+) -> dict[str, Any]:
+    """Deletes conversations that nobody has used for the configured time (30 days unless set otherwise).
+
+    With them go turns without a conversation of the same age, what is remembered of old runs, and old task runs in Prefect that
+    belong to no flow run, which Prefect's own vacuum leaves. Returns the numbers, which are also the run's artifact.
+    """
+    async with opened() as parts:
+        idle = await count_idle(parts.upkeep, parts.settings.chat.idle_days)
+        purged = idle if dry_run else await _purge(parts, idle)
+        retention = float(parts.settings.prefect.retention_days)
+        task_runs = await drop_lone_task_runs(parts.prefect, retention, TASK_RUNS_A_NIGHT, dry_run)
+        if not dry_run:
+            await forget_runs(parts.upkeep, retention)
+        result = {
+            "sessions": purged.sessions,
+            "turns": purged.turns,
+            "messages": purged.messages,
+            "taskRuns": task_runs,
+            "dryRun": dry_run,
+        }
+        await keep_result(parts.runs, result)
+        await acreate_markdown_artifact(_report(result), key="purge-history", description="What the last upkeep deleted.")
+    return result
+
+
+async def _purge(parts: Parts, idle: Purged) -> Purged:
+    purged = Purged()
+    while batch := await purge_batch(parts.upkeep, parts.settings.chat.idle_days):
+        purged += batch
+        report_progress(purged.turns, max(idle.turns, purged.turns), "turns")
+        get_run_logger().info("Deleted %d conversations, %d turns so far", purged.sessions, purged.turns)
+    return purged
+
+
+def _report(result: dict[str, Any]) -> str:
+    verb = "would be deleted" if result["dryRun"] else "deleted"
+    names = {"sessions": "conversations", "turns": "turns", "messages": "messages", "taskRuns": "task runs in Prefect"}
+    rows = "\n".join(f"| {name} | {result[key]} |" for key, name in names.items())
+    return f"| what | {verb} |\n|---|---:|\n{rows}\n"
