@@ -1,4 +1,4 @@
-"""What a model is asked and what it answers: the shapes, the history's fit into a context window, the answer put together."""
+"""The shapes of a conversation with a model: what is asked, what may be asked for, and who answers."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,11 +35,19 @@ class ChatModel(Protocol):
     def provider(self) -> str:
         """Its name in the configuration."""
 
+    @property
+    def retries(self) -> int:
+        """Further tries that a call deserves before its first token, when it failed with ``ProviderUnavailable``."""
+
     def stream(self, request: ModelRequest) -> AsyncGenerator[dict[str, Any], None]:
         """Chunks (``chat.completion.chunk`` objects) as they come; closing the generator ends the call upstream.
 
-        Raises ``ProviderFailed`` (permanent), ``ProviderUnavailable`` (worth another try; ``retry_after`` where it was told).
+        Raises ``ProviderFailed`` (permanent), ``ContextExceeded`` (by the provider's own count of tokens) and
+        ``ProviderUnavailable`` (worth another try; ``retry_after`` where it was told).
         """
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        """What may be asked for: the configured models, else the provider's own list (cached; the last good one when it fails)."""
+        """The configured models, else the provider's own list (cached; the last good one when it fails)."""
+
+    async def aclose(self) -> None:
+        """Release connections; calls still running end."""
