@@ -41,6 +41,12 @@ class InputInvalid(PilothouseError):
     code = "input_invalid"
 
 
+class ContextExceeded(InputInvalid):
+    """More text than the model's context window holds, even with everything left out that may be."""
+
+    code = "context_exceeded"
+
+
 class BodyTooLarge(PilothouseError):
     code = "body_too_large"
 
