@@ -18,7 +18,7 @@ from core.runs import Cursor, RunEvent
 from core.store.runs import Runs
 from flows.prefect_link import PrefectLink, in_our_words
 from flows.run_log import RunLog
-from flows.runs import state_of, viewed
+from flows.run_views import is_final, read_run, state_of, viewed
 from tasks.runs import PROGRESS
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ class RunFeed:
         """Until the run has ended, or following it failed."""
         try:
             run = await self._read()
-            if not _final(run):
+            if not is_final(run):
                 run = await self._live()
             await self._finish(run)
         except PilothouseError as error:
@@ -73,8 +73,7 @@ class RunFeed:
         self.log.append("error", 0, {"error": {"code": error.code, "message": error.message}})
 
     async def _read(self) -> FlowRun:
-        with in_our_words():
-            return await self._link.client.read_flow_run(self._run_id)
+        return await read_run(self._link, self._run_id)
 
     async def _live(self) -> FlowRun:
         subscriber = FlowRunSubscriber(self._run_id, straggler_timeout=STRAGGLERS, reconnection_attempts=3)
@@ -83,7 +82,7 @@ class RunFeed:
         try:
             await self._stored()
             run = await self._read()
-            while not _final(run):
+            while not is_final(run):
                 try:
                     async with asyncio.timeout(REREAD):
                         self._take(await anext(subscriber))
@@ -137,7 +136,7 @@ class RunFeed:
             self.log.append("state", _micros(at), {"type": kind, "name": name, "message": message or None, "timestamp": at})
 
     def _line(self, line: Log) -> None:
-        if line.id is None or self._new(line.id):
+        if self._new(line.id):
             self._last_log = max(self._last_log, line.timestamp) if self._last_log else line.timestamp
             data = {"level": LEVELS.get(line.level, str(line.level)), "message": line.message, "timestamp": line.timestamp}
             self.log.append("log", _micros(line.timestamp), data)
@@ -158,7 +157,7 @@ class RunFeeds:
         self._feeds: dict[UUID, tuple[RunFeed, asyncio.Task[None]]] = {}
 
     async def follow(self, run_id: UUID, after: Cursor, beat: float) -> AsyncGenerator[list[RunEvent], None]:
-        """Batches of events past ``after``; an empty one after ``beat`` seconds of silence; ends after ``result`` or ``error``."""
+        """Batches of events past ``after``; an empty one after ``beat`` seconds of silence; ``result`` or ``error`` is last."""
         feed = self._feed(run_id)
         feed.readers += 1
         try:
