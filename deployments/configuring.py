@@ -7,7 +7,6 @@ import orjson
 import typer
 
 from core.config import Described, describe, load_settings
-from core.errors import ConfigurationInvalid
 
 app = typer.Typer(no_args_is_help=True, help="Settings in force. Example: pilothouse config show --json")
 
@@ -26,11 +25,7 @@ def show(
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")] = None,
 ) -> None:
     """Every setting, its value (secrets masked) and its source. Example: pilothouse config show"""
-    try:
-        settings = load_settings(config=config, overrides={"data_dir": data_dir})
-    except ConfigurationInvalid as error:
-        typer.echo(error.message, err=True)
-        raise typer.Exit(2) from error
+    settings = load_settings(config=config, overrides={"data_dir": data_dir})
     rows = describe(settings)
     if as_json:
         content = {"settings": [row._asdict() for row in rows], "hints": settings.hints}

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from deployments.cli import main
 from deployments.configuring import app
 
 SECRETS = {"DATABASE_URL": "postgresql://u:hunter2@h/db", "AUTH_TOKEN": "hunter2", "REDIS_URL": "redis://:hunter2@h"}
@@ -28,8 +29,10 @@ def test_the_command_shows_it_to_people_and_programs(monkeypatch: pytest.MonkeyP
     assert "hunter2" not in plain.output + repr(content)
 
 
-def test_the_command_refuses_with_one_line_and_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_is_one_line_and_exit_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PILOTHOUSE_PROT", "1")
-    result = CliRunner().invoke(app, ["show"])
-    assert result.exit_code == 2
-    assert result.stderr == "PILOTHOUSE_PROT: unknown key prot; did you mean PILOTHOUSE_PORT?\n"
+    monkeypatch.setattr("sys.argv", ["pilothouse", "config", "show"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "PILOTHOUSE_PROT: unknown key prot; did you mean PILOTHOUSE_PORT?\n"
