@@ -22,7 +22,7 @@ SECRETS = (
     (re.compile(r"(?i)([?&](?:sig|signature|token|access_token|api[-_]?key|key|password|secret)=)[^&\s\"']+"), r"\1***"),
     (re.compile(r"\bsk-[\w-]{8,}"), "sk-***"),
     # A secret's name as a key of a mapping, in JSON or as Python shows it.
-    (re.compile(rf"(?i)([\"']\w*{NAMES}[\"']: ?)([\"']).*?\2"), r"\1\2***\2"),
+    (re.compile(rf"(?i)([\"']\w*{NAMES}[\"']: ?)([\"'])(?:\\+.|(?!\2).)*\2"), r"\1\2***\2"),
     # pydantic quotes the input that it refuses.
     (re.compile(r"input_value=.*?, input_type="), "input_value=***, input_type="),
 )
@@ -30,7 +30,7 @@ SUSPICIOUS = re.compile(r"(?i)ph_|bearer|basic|://|[?&]|sk-|input_value|password
 """What every line with a secret has somewhere; most lines have none of it and need no further look."""
 SECRET_KEY = re.compile(rf"(?i){NAMES}$")
 QUIET = ("httpx", "httpcore", "openai", "websockets", "asyncio", "uvicorn.access", "docket", "alembic")
-"""Libraries that tell their daily round at info; only their warnings are kept."""
+"""Libraries that tell their daily round at info, or what is sent at debug; only their warnings are kept."""
 OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "fastapi", "prefect._internal")
 """Loggers that a library gives handlers of its own."""
 

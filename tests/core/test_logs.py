@@ -108,9 +108,9 @@ def test_warnings_become_lines(stream: io.StringIO) -> None:
 def test_no_secret_gets_through_wherever_it_stands(stream: io.StringIO, terminal: bool) -> None:
     configure("info", stream=stream, terminal=terminal)
     log = structlog.get_logger()
-    log.info(f"got {TOKEN}", password="hunter22", nested={"api_key": "hunter22", "list": ["Bearer hunter22"]})
+    log.info(f"got {TOKEN}", password="hunter22", nested={"api_key": 'a"hunter22', "list": ["Bearer hunter22"]})
     log.info("calling", url="postgresql://user:hunter22@host/db", hook="https://x/y?a=1&sig=hunter22&b=2")
-    logging.getLogger("library").info("Authorization: Bearer %s and %s", "hunter22", {"secret": "hunter22"})
+    logging.getLogger("library").info("Authorization: Bearer %s and %s", "hunter22", {"secret": "a\"b'hunter22"})
     try:
         raise RuntimeError(f"refused {TOKEN}")
     except RuntimeError:
