@@ -95,7 +95,8 @@ def test_prefect_understands_every_variable_we_set() -> None:
     server = PrefectServer(database_url="postgresql+asyncpg://x/y", port=4300, auth_string="a:b")
     environ = prefect_environment(settings, "server", server) | prefect_environment(settings, "api", server)
     environ |= prefect_environment(settings, "flows", server)
-    code = "import json, prefect.settings as s\nprint(json.dumps(s.get_current_settings().to_environment_variables(exclude_unset=True)))"
+    understood_by = "s.get_current_settings().to_environment_variables(exclude_unset=True)"
+    code = f"import json, prefect.settings as s\nprint(json.dumps({understood_by}))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=child_environment(environ), capture_output=True, check=True, timeout=90
     )
