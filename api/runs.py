@@ -61,7 +61,7 @@ async def list_flows(caller: Caller, settings: TheSettings) -> dict[str, Any]:
 
 
 @flows.post("/{name}/runs", status_code=202, summary="Trigger a flow")
-async def trigger(  # noqa: PLR0917  (FastAPI calls it by name)
+async def trigger(
     name: str,
     request: Request,
     response: Response,
@@ -72,7 +72,7 @@ async def trigger(  # noqa: PLR0917  (FastAPI calls it by name)
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, str]:
     """Starts a run. With an `Idempotency-Key`, the same request again gives the same run."""
-    view = await found.trigger(triggerable(name), parameters or {}, caller=caller.id, key=idempotency_key)
+    view = await found.trigger(triggerable(name), parameters or {}, caller=caller.token_id, key=idempotency_key)
     base = (settings.public_url or str(request.base_url)).rstrip("/")
     address = f"{base}{settings.api_prefix}/runs/{view.run_id}"
     response.headers["Location"] = address
@@ -124,7 +124,8 @@ def _shown(view: RunView) -> dict[str, Any]:
 async def _framed(batches: AsyncGenerator[list[RunEvent], None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(batches):
         async for batch in batches:
-            frames = [
-                b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.kind.encode(), event.data) for event in batch
-            ]
-            yield b"".join(frames) or b": ping\n\n"
+            yield b"".join(_frame(event) for event in batch) or b": ping\n\n"
+
+
+def _frame(event: RunEvent) -> bytes:
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.kind.encode(), event.data)

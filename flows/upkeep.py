@@ -14,6 +14,7 @@ from core.config import Settings, load_settings
 from core.store.base import Store
 from core.store.runs import Runs
 from core.store.upkeep import Purged, Upkeep
+from tasks.chat import NOWHERE
 from tasks.runs import keep_result, report_progress
 from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch
 
@@ -43,7 +44,7 @@ async def opened() -> AsyncIterator[Parts]:
         await store.aclose()
 
 
-@flow(name="purge_history", persist_result=False, timeout_seconds=3 * 3600)
+@flow(name="purge_history", persist_result=False, result_storage=NOWHERE, timeout_seconds=3 * 3600)
 async def purge_history(
     dry_run: Annotated[
         bool, Field(description="Only count what would be deleted. The nightly run turns it off and deletes.")

@@ -11,6 +11,7 @@ from prefect.events import emit_event
 
 from core.errors import PilothouseError
 from core.store.runs import Runs
+from tasks.chat import NOWHERE
 
 PROGRESS = "pilothouse.progress"
 """The Prefect event that carries ``{"done", "total", "what"}`` about a flow run; the API's followers get it within a second."""
@@ -41,6 +42,7 @@ async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[A
     retry_condition_fn=worth_another_try,
     cache_policy=NO_CACHE,
     persist_result=False,
+    result_storage=NOWHERE,
     timeout_seconds=120,
 )
 async def keep_result(runs: Runs, result: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from prefect.client.schemas.sorting import TaskRunSort
 from prefect.exceptions import ObjectNotFound
 
 from core.store.upkeep import Purged, Upkeep
+from tasks.chat import NOWHERE
 from tasks.runs import worth_another_try
 
 AT_ONCE = 4
@@ -27,6 +28,7 @@ upkeep_task = task(
     retry_condition_fn=worth_another_try,
     cache_policy=NO_CACHE,
     persist_result=False,
+    result_storage=NOWHERE,
     timeout_seconds=300,
 )
 

@@ -12,6 +12,8 @@ import pytest
 from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
 
+pytest_plugins = ["tests.prefect_server"]
+
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:

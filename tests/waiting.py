@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar, cast
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ async def eventually(condition: Callable[[], Awaitable[T] | T], within: float = 
     deadline = monotonic() + within
     while True:
         answer = condition()
-        value = await answer if inspect.isawaitable(answer) else cast(T, answer)
+        value = await answer if inspect.isawaitable(answer) else answer
         if value:
             return value
         assert monotonic() < deadline, f"within {within} s: {what or 'the condition'} (last: {value!r})"

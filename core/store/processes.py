@@ -45,9 +45,10 @@ class Processes:
         async with self._store.single() as connection:
             await connection.execute(text("DELETE FROM pilothouse.processes WHERE boot_id = :boot_id"), {"boot_id": boot_id})
 
-    async def alive(self) -> set[str]:
-        """Boot ids whose lease holds. Leases lapsed for a day are forgotten on the way."""
+    async def alive(self, role: str | None = None) -> set[str]:
+        """Boot ids whose lease holds, of one role or all. Leases lapsed for a day are forgotten on the way."""
         async with self._store.single() as connection:
             await connection.execute(text("DELETE FROM pilothouse.processes WHERE lease_until < now() - interval '1 day'"))
-            rows = await connection.execute(text("SELECT boot_id FROM pilothouse.processes WHERE lease_until > now()"))
+            held = "SELECT boot_id FROM pilothouse.processes WHERE lease_until > now() AND role = coalesce(:role, role)"
+            rows = await connection.execute(text(held), {"role": role})
             return set(rows.scalars())
