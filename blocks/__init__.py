@@ -1,1 +1,1 @@
-"""x"""
+"""Outside systems: where they are, their secrets, and how to speak to them."""

@@ -122,3 +122,11 @@ class TurnInterrupted(PilothouseError):
     """The answer broke off after its first token; what came so far is kept."""
 
     code = "turn_interrupted"
+
+
+def named(code: str, message: str) -> PilothouseError:
+    """The error that was kept as ``code`` and ``message``, e.g. with a turn."""
+    kinds = [PilothouseError]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    return next((kind for kind in kinds if kind.code == code), PilothouseError)(message)

@@ -1,1 +1,1 @@
-"""x"""
+"""What happens in which order, how much at once, and what the failure of a part means."""

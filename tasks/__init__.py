@@ -1,1 +1,1 @@
-"""x"""
+"""One outside effect each, worth seeing, timing and retrying on its own."""

@@ -32,6 +32,8 @@ class Store:
     """A pool of connections to our database; every subject of ``core.store`` asks through it."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.answers = True
+        """Whether the database answered when it was last asked something."""
         self._engine = engine
         # The same pool. A single statement in autocommit saves the BEGIN and COMMIT round trips.
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -59,14 +61,14 @@ class Store:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end, rolled back on an exception. Raises ``DatabaseUnavailable``."""
-        with _in_our_words():
+        with self._in_our_words():
             async with self._engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def single(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which every statement is its own transaction. Raises ``DatabaseUnavailable``."""
-        with _in_our_words():
+        with self._in_our_words():
             async with self._autocommit.connect() as connection:
                 yield connection
 
@@ -78,18 +80,19 @@ class Store:
     async def aclose(self) -> None:
         await self._engine.dispose()
 
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except PoolTimeout as error:
-        raise DatabaseUnavailable(
-            "All database connections are in use; raise database.pool_size or try again.", retry_after=2
-        ) from error
-    except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable("The database does not answer; try again in a moment.", retry_after=2) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseUnavailable("The database closed the connection; try again in a moment.", retry_after=2) from error
-        raise
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+            self.answers = True
+        except PoolTimeout as error:
+            raise DatabaseUnavailable(
+                "All database connections are in use; raise database.pool_size or try again.", retry_after=2
+            ) from error
+        except (OperationalError, InterfaceError) as error:
+            self.answers = False
+            raise DatabaseUnavailable("The database does not answer; try again in a moment.", retry_after=2) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable("The database closed the connection; try again in a moment.", retry_after=2) from error
+            raise

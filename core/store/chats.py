@@ -21,8 +21,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import SCHEMA, Base
 
-ACTIVE = ("queued", "running")
-
 
 class Session(Base):
     """A conversation. Past ``expires_at`` it no longer exists for anyone, whether or not it was purged yet."""

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 from core.errors import Conflict, NotFound, SessionBusy
 from core.store.base import Store
 
+ACTIVE: tuple[str, ...] = ("queued", "running")
 Status = Literal["queued", "running", "done", "interrupted", "failed", "cancelled"]
 HISTORY_LIMIT = 400
 """Messages read as history of a turn; what fits of them is decided by the model's context window."""

@@ -1,0 +1,46 @@
+"""The served API: its routes, what every request passes through, and the parts made at start."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from api import chat, docs, openai, problems, runs, status
+from api.parts import opened
+from api.requests import Requests
+from core.config import Settings
+
+TITLE = "Pilothouse"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application; its lifespan opens the parts that ``settings`` name."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings) as parts:
+            app.state.parts = parts
+            yield
+
+    # The pages of documentation load their scripts from elsewhere by default; ours are shipped.
+    app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    problems.install(app, settings.api_prefix)
+    native = APIRouter()
+    for module in (chat, openai, status):
+        native.include_router(module.router)
+    for router in (runs.flows, runs.runs, docs.router):
+        native.include_router(router)
+    app.include_router(native)
+    if settings.api_prefix:
+        app.include_router(native, prefix=settings.api_prefix, include_in_schema=False)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.cors_origins),
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Session-Id", "X-Request-Id"],
+        expose_headers=["X-Turn-Id", "X-Flow-Run-Id", "X-Request-Id", "Retry-After"],
+    )
+    app.add_middleware(Requests, chat=settings.chat, prefix=settings.api_prefix)
+    return app

@@ -1,0 +1,116 @@
+"""What the routes work with: made once per process at start, in order, and released in reverse."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from prefect import tags
+from prefect.context import AsyncClientContext
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from blocks.models import Models
+from blocks.valkey import ValkeyStreams
+from core.config import Settings
+from core.ids import new_id
+from core.store.access import Tokens
+from core.store.base import Store
+from core.store.processes import Processes
+from core.store.runs import Runs
+from core.store.schema import migrate
+from core.store.sessions import Sessions
+from core.store.tracking import Tracking
+from core.store.turns import Turns
+from core.streams import MemoryStreams, Streams
+from flows.asking import Desk
+from flows.catalogue import TAG
+from flows.chat import Conversations
+from flows.prefect_link import PrefectLink
+from flows.relay import EventRelay
+from flows.runs import FlowRuns
+from flows.tracking import HELD, TurnKeeper, boot_tag
+
+GRACE = 8.0
+"""Seconds that turns being answered get to end when the process is told to stop."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a route may ask for."""
+
+    settings: Settings
+    store: Store
+    sessions: Sessions
+    turns: Turns
+    tokens: Tokens
+    streams: Streams
+    models: Models
+    conversations: Conversations
+    desk: Desk
+    link: PrefectLink
+    runs: FlowRuns
+    relay: EventRelay
+
+
+def the_parts(request: Request) -> Parts:
+    """The process's parts, for a route."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+TheParts = Annotated[Parts, Depends(the_parts)]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Parts]:
+    """The parts, working, until the block ends. Raises ``ConfigurationInvalid``, ``DatabaseTooNew``, ``DatabaseUnavailable``."""
+    boot_id = new_id()
+    idle = settings.chat.idle_days * 86400
+    async with AsyncExitStack() as stack:
+        store = Store.from_settings(settings.database, "pilothouse api")
+        stack.push_async_callback(store.aclose)
+        await migrate(settings.database.url.get_secret_value() if settings.database.url else "")
+        tokens = Tokens(store, settings.auth_token.get_secret_value() if settings.auth_token else None)
+        streams = _streams(settings)
+        stack.push_async_callback(streams.aclose)
+        models = Models.from_settings(settings)
+        stack.push_async_callback(models.aclose)
+        turns = Turns(store, queue=settings.chat.queue, idle_seconds=None if settings.chat.fixed_expiry else idle)
+        link = await stack.enter_async_context(PrefectLink.opened())
+        relay = EventRelay(settings.prefect.event_backlog)
+        relay.install()
+        conversations = await _conversations(stack, settings, link, boot_id)
+        keeper = TurnKeeper(boot_id, "api", Tracking(store), Processes(store), conversations, link, relay)
+        stack.push_async_callback(relay.drain, 3.0)
+        await keeper.start()
+        stack.push_async_callback(keeper.stop)
+        stack.push_async_callback(conversations.aclose, GRACE)
+        yield Parts(
+            settings=settings,
+            store=store,
+            sessions=Sessions(store, idle),
+            turns=turns,
+            tokens=tokens,
+            streams=streams,
+            models=models,
+            conversations=conversations,
+            desk=Desk(boot_id, turns, streams, models, conversations),
+            link=link,
+            runs=FlowRuns(link, Runs(store)),
+            relay=relay,
+        )
+
+
+def _streams(settings: Settings) -> Streams:
+    if settings.redis.url is None:
+        return MemoryStreams()
+    return ValkeyStreams(settings.redis.url.get_secret_value(), timeout=settings.redis.timeout)
+
+
+async def _conversations(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> Conversations:
+    """What runs opened later shall find around them: one client, our tags, no thread for each run's heartbeat."""
+    await stack.enter_async_context(AsyncClientContext.get_or_create())
+    stack.enter_context(tags(TAG, HELD, boot_tag(boot_id)))
+    stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+    return Conversations(settings.chat, link.presence)

@@ -1,0 +1,50 @@
+"""Whether this process serves, and whether what it depends on does."""
+
+import time
+from typing import Any
+
+import psutil
+from fastapi import APIRouter, Response
+
+from api.parts import Parts, TheParts
+from core.errors import DatabaseUnavailable
+
+router = APIRouter(tags=["health"])
+STARTED = time.time()
+
+
+@router.api_route("/health", methods=["GET", "HEAD"], summary="Whether this process serves")
+async def health(parts: TheParts) -> dict[str, Any]:
+    """200 while the process serves. Asks nothing of others: ``db`` is whether the last question to it was answered."""
+    return {
+        "status": "ok",
+        "db": parts.store.answers,
+        "memory": {"rss": psutil.Process().memory_info().rss},
+        "uptime": round(time.time() - STARTED, 1),
+        "data": {"status": "ok", "timestamp": int(time.time() * 1000)},
+    }
+
+
+@router.api_route("/ready", methods=["GET", "HEAD"], summary="Whether what it depends on serves")
+async def ready(parts: TheParts, response: Response) -> dict[str, Any]:
+    """200 when chat can answer, else 503; ``missing`` names what does not answer. Chat works without Prefect."""
+    states = {"database": await _database(parts), "models": await _models(parts)}
+    missing = [name for name, serves in states.items() if not serves]
+    response.status_code = 503 if missing else 200
+    return {
+        "status": "unavailable" if missing else "ok",
+        "missing": missing,
+        "parts": states | {"prefect": parts.link.presence.up},
+    }
+
+
+async def _database(parts: Parts) -> bool:
+    try:
+        await parts.store.ping()
+    except DatabaseUnavailable:
+        return False
+    return True
+
+
+async def _models(parts: Parts) -> bool:
+    return bool(await parts.models.all())

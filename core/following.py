@@ -1,0 +1,88 @@
+"""A turn's stream for a reader, wherever it is: the live log, the log of another process, or the turn as it was kept."""
+
+from asyncio import sleep as pause
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import orjson
+
+from core.events import StreamEvent
+from core.store.turns import ACTIVE, TurnRecord, Turns
+from core.streams import Streams
+
+BEAT = 2.5
+"""Seconds of silence after which an empty batch is yielded."""
+QUIET_BEATS = 3
+"""Silent beats after which the store is asked whether the turn's process ended it, or died."""
+
+
+async def follow_turn(streams: Streams, turns: Turns, turn_id: str, after: int = 0) -> AsyncGenerator[list[StreamEvent], None]:
+    """Batches of the turn's events behind chunk ``after``; the last event is always ``done``. Silence yields empty batches.
+
+    Raises ``NotFound`` on the first step for a turn that never was.
+    """
+    seen = after
+    try:
+        quiet = 0
+        async with aclosing(streams.follow(turn_id, after, BEAT)) as batches:
+            async for batch in batches:
+                yield batch
+                if batch:
+                    seen, quiet = batch[-1].n, 0
+                    if batch[-1].kind == "done":
+                        return
+                    continue
+                quiet += 1
+                if quiet % QUIET_BEATS == 0 and (await turns.get(turn_id)).status not in ACTIVE:
+                    break
+    except LookupError:
+        pass  # no log is held any more: the turn itself was kept
+    async with aclosing(_kept(streams, turns, turn_id, seen)) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def _kept(streams: Streams, turns: Turns, turn_id: str, after: int) -> AsyncGenerator[list[StreamEvent], None]:
+    """The end of a turn that has no log here: once it has ended, by its process or by whoever found that one dead."""
+    record = await turns.get(turn_id)
+    while record.status in ACTIVE:
+        yield []
+        await pause(BEAT / 5)
+        record = await turns.get(turn_id)
+    yield replayed(record, after)
+
+
+def replayed(record: TurnRecord, after: int) -> list[StreamEvent]:
+    """The events behind chunk ``after`` of an ended turn, made again from its text and marks: same numbers, same texts."""
+    frame = {
+        "id": f"chatcmpl-{record.id}",
+        "object": "chat.completion.chunk",
+        "created": int(record.created_at.timestamp()),
+        "model": record.model,
+    }
+    events: list[StreamEvent] = []
+    start = 0
+    for n, end in enumerate(record.marks, start=1):
+        text, start = record.answer[start:end], end
+        if n > after:
+            delta: dict[str, object] = {"role": "assistant", "content": text} if n == 1 else {"content": text}
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            if n == len(record.marks):
+                choice["finish_reason"] = record.finish_reason
+                delta |= {"tool_calls": _indexed(record)} if record.message and record.message.get("tool_calls") else {}
+            events.append(StreamEvent("chunk", n, orjson.dumps(frame | {"choices": [choice]})))
+    last = len(record.marks)
+    if record.usage is not None:
+        events.append(StreamEvent("usage", last, orjson.dumps(frame | {"choices": [], "usage": record.usage})))
+    if record.error is not None or record.status == "cancelled":
+        error = record.error or {"code": "cancelled", "message": "The turn was cancelled."}
+        events.append(StreamEvent("error", last, orjson.dumps({"error": error})))
+    state = {"turnId": record.id, "sessionId": record.session_id, "status": record.status}
+    events.append(StreamEvent("turn", last, orjson.dumps(state)))
+    events.append(StreamEvent("done", last, b""))
+    return events
+
+
+def _indexed(record: TurnRecord) -> list[dict[str, object]]:
+    calls = (record.message or {}).get("tool_calls") or []
+    return [{"index": at, **call} for at, call in enumerate(calls)]

@@ -1,0 +1,305 @@
+"""A turn while it is being answered: providers in order, chunks onto the stream, the outcome into the store.
+
+Knows nothing of HTTP or Prefect: whoever runs ``attempt`` decides when to try again, and is told by the error's ``permanent``.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import structlog
+
+from core.answers import Answer, carries_content
+from core.conversation import ChatModel, Message, ModelInfo, ModelRequest
+from core.errors import DatabaseUnavailable, PilothouseError, ProviderFailed, ProviderUnavailable, TurnInterrupted
+from core.events import Kind
+from core.history import fit
+from core.store.turns import NewTurn, Outcome, Status, Turns
+from core.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = 30.0
+"""Seconds of a provider's Retry-After that a turn waits; for longer ones the next provider is asked."""
+LONGEST_PAUSE = 0.5
+"""Seconds between two looks at whether the session's earlier turn, answered by another process, has ended."""
+STOPPED = TurnInterrupted("The server was stopped during the answer.")
+SAVE_TRIES = 6
+"""Tries to save an answer, about half a minute in all: long enough for a database restart."""
+
+Candidate = tuple[ChatModel, ModelInfo]
+
+
+class RunningTurn:
+    """One turn of this process, from its row to its outcome.
+
+    ``notice`` is said before the answer, if given.
+    """
+
+    def __init__(
+        self, turn: NewTurn, *, candidates: Sequence[Candidate], streams: Streams, turns: Turns, notice: str | None = None
+    ) -> None:
+        self.id = turn.id
+        self.session_id = turn.session_id
+        self.flow_run_id: str | None = None
+        self.task_run_id: str | None = None
+        self.outcome: Outcome | None = None
+        self.answer = Answer()
+        self.marks: list[int] = []
+        self.ended = asyncio.Event()
+        self.tracking = asyncio.Event()
+        """The ids of its runs are known."""
+        self._turn = turn
+        self._candidates = list(candidates)
+        self._streams = streams
+        self._turns = turns
+        self._notice = notice
+        self._prompt: list[Message] | None = None
+        self._system: str | None = None
+        self._behind: asyncio.Event | None = None
+        self._tries = 0
+        self._not_before = 0.0
+        self._born = time.monotonic()
+        self._first_token: float | None = None
+        self._created = int(time.time())
+        self._asked: Candidate = self._candidates[0]
+        self._ahead: asyncio.Task[Outcome] | None = None
+        self._reader: asyncio.Task[Any] | None = None
+        self._ending: asyncio.Task[Outcome] | None = None
+        self._stopped_as: Status | None = None
+
+    def __str__(self) -> str:
+        return self.id
+
+    def noted(self, task_run_id: str, flow_run_id: str | None) -> None:
+        """Say by which runs the turn is tracked."""
+        self.task_run_id, self.flow_run_id = task_run_id, flow_run_id
+        self.tracking.set()
+
+    def prepare(self, history: Sequence[Message], system: str | None) -> None:
+        """Say what came before: the turn is the session's running one."""
+        self._prompt = [{"role": "system", "content": system}, *history] if system else list(history)
+
+    def wait_behind(self, earlier: asyncio.Event | None, system: str | None) -> None:
+        """Say that the session answers another turn first; ``earlier`` is set when that one ends, if it is this process's."""
+        self._behind, self._system = earlier, system
+
+    def start(self) -> None:
+        """Begin the first attempt now; the first call of ``attempt`` then joins it.
+
+        So the bookkeeping of a tracked run (some milliseconds, or a whole flow run to open) never stands before the model call.
+        """
+        self._ahead = asyncio.create_task(self._guarded(), name=f"turn {self.id}")
+        self._ahead.add_done_callback(_retrieved)
+
+    async def attempt(self) -> Outcome:
+        """Ask the providers in order until one has answered; returns how the turn ended.
+
+        Raises ``ProviderUnavailable`` when the same provider deserves another attempt (nothing was sent to a reader yet),
+        ``TurnInterrupted`` or the last provider's error when the turn has ended without a whole answer.
+        """
+        ahead, self._ahead = self._ahead, None
+        return await (self._guarded() if ahead is None else ahead)
+
+    async def cancel(self) -> None:
+        """Stop the model call because somebody asked for it; what came so far is kept."""
+        await self._stop("cancelled")
+
+    async def interrupt(self) -> None:
+        """Stop the model call because the process ends; what came so far is kept."""
+        await self._stop("interrupted")
+
+    async def give_up(self) -> None:
+        """End a turn that nobody will attempt again, as failed; does nothing when it has ended."""
+        if self.outcome is None and self._reader is None:
+            await self._end("failed", ProviderUnavailable("The model providers failed too often."))
+
+    async def _stop(self, status: Status) -> None:
+        self._stopped_as = status
+        if self._reader is not None:
+            self._reader.cancel()
+            await self.ended.wait()
+        else:
+            await self._end(status, STOPPED if status == "interrupted" else None)
+
+    async def _guarded(self) -> Outcome:
+        if self.outcome is not None:
+            return self.outcome
+        self._reader = asyncio.current_task()
+        try:
+            await self._turn_comes()
+            return await self._attempt()
+        except asyncio.CancelledError:
+            if self._stopped_as is None:
+                await asyncio.shield(self._end("interrupted", STOPPED))
+                raise
+            if self._reader is not None:
+                self._reader.uncancel()
+            return await self._end(self._stopped_as, STOPPED if self._stopped_as == "interrupted" else None)
+        finally:
+            self._reader = None
+
+    async def _turn_comes(self) -> None:
+        """Wait until no earlier turn of the session is unanswered, whichever process answers it."""
+        pause = 0.02
+        while self._prompt is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await (self._behind.wait() if self._behind is not None else asyncio.sleep(pause * 2))
+            self._behind = None
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+            history = await self._turns.claim(self.id)
+            if history is not None:
+                self.prepare(history, self._system)
+
+    async def _attempt(self) -> Outcome:
+        if (wait := self._not_before - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        failure: PilothouseError = ProviderFailed("No model provider is left to ask.")
+        while self._candidates:
+            self._asked = self._candidates[0]
+            try:
+                await self._read(*self._asked)
+                return await self._end("done", None)
+            except ProviderUnavailable as error:
+                failure = error
+                if self._first_token is None and self._worth_another(error):
+                    raise
+            except PilothouseError as error:
+                failure = error
+            if self._first_token is not None:
+                await self._end("interrupted", failure)
+                raise TurnInterrupted(f"The answer broke off: {failure.message}") from failure
+            self._candidates.pop(0)
+            self._tries = 0
+        await self._end("failed", failure)
+        raise failure
+
+    def _worth_another(self, error: ProviderUnavailable) -> bool:
+        wait = error.retry_after or 0.0
+        model, _ = self._asked
+        if self._tries >= model.retries or wait > LONGEST_WAIT:
+            return False
+        self._tries += 1
+        self._not_before = time.monotonic() + wait
+        log.info("turn_tried_again", turn_id=self.id, provider=model.provider, reason=error.code, tries=self._tries)
+        return True
+
+    async def _read(self, model: ChatModel, info: ModelInfo) -> None:
+        options = {name: value for name, value in self._turn.options.items() if name != "model"}
+        request = ModelRequest(info.name, self._fitted(info), options)
+        self.answer = Answer()
+        held: list[dict[str, Any]] = []
+        async with aclosing(model.stream(request)) as chunks:
+            async for chunk in chunks:
+                if self._first_token is None:
+                    held.append(chunk)  # a role alone is not an answer: until there is one, another provider may be asked
+                    if not carries_content(chunk) and not _finishes(chunk):
+                        continue
+                    self._first_token = time.monotonic()
+                    self._say_notice()
+                    for early in held:
+                        self._publish(early)
+                else:
+                    self._publish(chunk)
+
+    def _fitted(self, info: ModelInfo) -> list[Message]:
+        asked = self._turn.options.get("max_completion_tokens") or self._turn.options.get("max_tokens")
+        reserve = min(asked or info.max_output or min(4096, info.context // 4), info.context // 2)
+        return fit(self._prompt or [], [dict(message) for message in self._turn.messages], info.context, reserve)
+
+    def _say_notice(self) -> None:
+        if self._notice is not None:
+            self._publish(
+                {"choices": [{"index": 0, "delta": {"role": "assistant", "content": self._notice}, "finish_reason": None}]}
+            )
+
+    def _publish(self, chunk: dict[str, Any]) -> None:
+        self.answer.feed(chunk)
+        choices = chunk.get("choices")
+        if choices:
+            self._send("chunk", {**self._frame(), "choices": choices})
+            self.marks.append(len(self.answer.text))
+
+    def _frame(self) -> dict[str, Any]:
+        return {
+            "id": f"chatcmpl-{self.id}",
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._asked[1].name,
+        }
+
+    def _send(self, kind: Kind, data: dict[str, Any] | None) -> None:
+        self._streams.publish(self.id, kind, b"" if data is None else orjson.dumps(data))
+
+    async def _end(self, status: Status, failure: PilothouseError | None) -> Outcome:
+        # A task of its own: whoever is cancelled meanwhile, the outcome is saved and the stream ended, once.
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._conclude(status, failure), name=f"end of turn {self.id}")
+        return await asyncio.shield(self._ending)
+
+    async def _conclude(self, status: Status, failure: PilothouseError | None) -> Outcome:
+        self.outcome = outcome = self._outcome(status, failure)
+        try:
+            await self._save(outcome)
+        except DatabaseUnavailable as error:
+            failure = failure or error
+        if outcome.usage is not None:
+            self._send("usage", {**self._frame(), "choices": [], "usage": outcome.usage})
+        if status == "cancelled":
+            self._send("error", {"error": {"code": "cancelled", "message": "The turn was cancelled."}})
+        elif failure is not None:
+            code = TurnInterrupted.code if status == "interrupted" else failure.code
+            self._send("error", {"error": {"code": code, "message": failure.message}})
+        self._send("turn", {"turnId": self.id, "sessionId": self.session_id, "status": status})
+        self._send("done", None)
+        self.ended.set()
+        return outcome
+
+    def _outcome(self, status: Status, failure: PilothouseError | None) -> Outcome:
+        now = time.monotonic()
+        model, info = self._asked
+        first = None if self._first_token is None else round((self._first_token - self._born) * 1000)
+        return Outcome(
+            status=status,
+            answer=self.answer.text,
+            marks=self.marks,
+            message=None if self._first_token is None else self.answer.message(),
+            provider=model.provider,
+            model=info.name,
+            usage=self.answer.usage,
+            finish_reason=self.answer.finish_reason,
+            error=None if failure is None else {"code": failure.code, "message": failure.message},
+            first_token_ms=first,
+            duration_ms=round((now - self._born) * 1000),
+        )
+
+    async def _save(self, outcome: Outcome) -> None:
+        for tried in range(SAVE_TRIES):
+            try:
+                kept = await self._turns.finish(self.id, self._turn.owner, len(self._turn.messages), outcome)
+            except DatabaseUnavailable:
+                if tried == SAVE_TRIES - 1:
+                    log.exception("answer_not_saved", turn_id=self.id)
+                    raise
+                await asyncio.sleep(2**tried * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)  # nosec B311
+            else:
+                if not kept:
+                    log.warning("answer_without_turn", turn_id=self.id)
+                return
+
+
+def _finishes(chunk: dict[str, Any]) -> bool:
+    choices = chunk.get("choices")
+    return choices is not None and any(choice.get("finish_reason") is not None for choice in choices)
+
+
+def _retrieved(task: asyncio.Task[Outcome]) -> None:
+    # Whoever joins the attempt hears of its error; asked for here too, so that asyncio never reports it as unheard.
+    if not task.cancelled():
+        task.exception()

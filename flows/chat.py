@@ -1,0 +1,189 @@
+"""Conversations as flow runs, turns as task runs inside them.
+
+Opening a flow run costs the server some 40 ms of CPU a call, a task run in an open flow costs it none. So a session's run is
+opened beside its first turn, holds the turns that follow, and is closed when the session falls silent; no turn waits for it.
+"""
+
+import asyncio
+from contextvars import Context, ContextVar, copy_context
+
+import structlog
+from prefect import flow
+from prefect.context import FlowRunContext
+
+from core.config import ChatSettings
+from core.turns import RunningTurn
+from flows.presence import Presence
+from tasks.chat import NOWHERE, answer_turn
+
+log = structlog.get_logger(__name__)
+
+OPENING = 2.0
+"""Seconds that tracking (never the answer) waits for a flow run to open before the turn is tracked as a run of its own."""
+
+
+class OpenConversation:
+    """The inbox of one open flow run: turns put in, until it has been silent too long or has held enough."""
+
+    def __init__(self, key: str, idle: float, items: int) -> None:
+        self.key = key
+        self.flow_run_id: str | None = None
+        self.opened = asyncio.Event()
+        self.full = False
+        self._idle = idle
+        self._room = items
+        self._inbox: asyncio.Queue[RunningTurn | None] = asyncio.Queue()
+
+    def put(self, turn: RunningTurn) -> None:
+        self._room -= 1
+        self.full = self._room <= 0
+        self._inbox.put_nowait(turn)
+        if self.full:
+            self._inbox.put_nowait(None)
+
+    def close(self) -> None:
+        """Take no more; the run ends once its turns have."""
+        self.full = True
+        self._inbox.put_nowait(None)
+
+    def left(self) -> list[RunningTurn]:
+        """Turns that the run did not take out before it ended."""
+        turns = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        return [turn for turn in turns if turn is not None]
+
+    async def next(self) -> RunningTurn | None:
+        """The next turn; None when no further one will come."""
+        try:
+            async with asyncio.timeout(self._idle):
+                return await self._inbox.get()
+        except TimeoutError:
+            self.full = True
+            return None
+
+
+current: ContextVar[OpenConversation | None] = ContextVar("conversation", default=None)
+
+
+@flow(
+    name="conversation",
+    flow_run_name="{session_id}",
+    persist_result=False,
+    result_storage=NOWHERE,
+    validate_parameters=False,
+)
+async def conversation(session_id: str) -> int:
+    """Hold a session's turns as task runs while they come; returns their number.
+
+    Opened by the API process that answers them; started by hand there is nothing for it to hold, and it ends at once.
+    """
+    inbox = current.get()
+    context = FlowRunContext.get()
+    if inbox is None or context is None or context.flow_run is None:
+        return 0
+    inbox.flow_run_id = str(context.flow_run.id)
+    inbox.opened.set()
+    held = 0
+    async with asyncio.TaskGroup() as turns:
+        while (turn := await inbox.next()) is not None:
+            held += 1
+            turns.create_task(_answered(turn))
+    return held
+
+
+async def _answered(turn: RunningTurn) -> None:
+    # A failed turn is its own task run's failure, told to its reader; the conversation goes on.
+    try:
+        await answer_turn(turn, return_state=True)  # type: ignore[misc]  # Prefect types the state, not its future
+    finally:
+        await turn.give_up()
+
+
+class Conversations:
+    """The open conversations of this process.
+
+    Made inside the Prefect client context, tags and settings that its runs shall have: they are kept and used for each run.
+    """
+
+    def __init__(self, settings: ChatSettings, presence: Presence) -> None:
+        self._settings = settings
+        self._presence = presence
+        self._context: Context = copy_context()
+        self._open: dict[str, OpenConversation] = {}
+        self._runs: set[asyncio.Task[None]] = set()
+        self.turns: dict[str, RunningTurn] = {}
+        """The turns being answered, by id, the oldest first."""
+        self.noted: list[tuple[str, str | None, str]] = []
+        """Turn id, flow run id and task run id of turns that ended; whoever keeps them takes them off."""
+
+    def take(self, key: str, turn: RunningTurn) -> None:
+        """Answer ``turn`` from now on, tracked in the conversation ``key`` (a session's id, or one for all calls without)."""
+        self.turns[turn.id] = turn
+        turn.start()
+        self._spawn(self._track(key, turn))
+
+    def runs(self) -> set[str]:
+        """Ids of the flow runs that are open now."""
+        return {inbox.flow_run_id for inbox in self._open.values() if inbox.flow_run_id is not None}
+
+    def opening(self) -> bool:
+        """Whether a flow run is being opened, whose id is not known yet."""
+        return any(inbox.flow_run_id is None for inbox in self._open.values())
+
+    async def aclose(self, grace: float) -> None:
+        """Let running turns end for ``grace`` seconds, keep what the others have so far, and close the flow runs."""
+        if self.turns:
+            await asyncio.wait([asyncio.create_task(turn.ended.wait()) for turn in self.turns.values()], timeout=grace)
+        await asyncio.gather(*(turn.interrupt() for turn in list(self.turns.values())))
+        for inbox in self._open.values():
+            inbox.close()
+        if self._runs:
+            await asyncio.wait(self._runs, timeout=3.0)
+
+    async def _track(self, key: str, turn: RunningTurn) -> None:
+        try:
+            inbox = self._inbox(key) if self._presence.up else None
+            if inbox is not None and await _opens(inbox):
+                inbox.put(turn)
+                await turn.ended.wait()
+                await turn.tracking.wait()
+            else:
+                await _answered(turn)
+        finally:
+            del self.turns[turn.id]
+            if turn.task_run_id is not None:
+                self.noted.append((turn.id, turn.flow_run_id, turn.task_run_id))
+
+    def _inbox(self, key: str) -> OpenConversation:
+        inbox = self._open.get(key)
+        if inbox is None or inbox.full:
+            inbox = OpenConversation(key, self._settings.run_idle, self._settings.run_items)
+            self._open[key] = inbox
+            self._spawn(self._hold(inbox))
+        return inbox
+
+    async def _hold(self, inbox: OpenConversation) -> None:
+        current.set(inbox)
+        try:
+            await conversation(inbox.key)
+        except Exception as error:  # noqa: BLE001  (whatever Prefect raises: turns are answered all the same)
+            log.warning("conversation_run_lost", flow_run_id=inbox.flow_run_id, reason=type(error).__name__)
+        finally:
+            inbox.full = True
+            if self._open.get(inbox.key) is inbox:
+                del self._open[inbox.key]
+            for turn in inbox.left():
+                self._spawn(_answered(turn))
+
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
+        self._runs.add(task)
+        task.add_done_callback(self._runs.discard)
+
+
+async def _opens(inbox: OpenConversation) -> bool:
+    try:
+        async with asyncio.timeout(OPENING):
+            await inbox.opened.wait()
+    except TimeoutError:
+        return False
+    return not inbox.full

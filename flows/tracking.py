@@ -1,0 +1,176 @@
+"""What keeps turns true while and after they run: partial answers kept, dead processes' turns and runs ended, runs confirmed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import structlog
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+    TaskRunFilter,
+    TaskRunFilterId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+    TaskRunFilterTags,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Crashed
+
+from core.errors import DatabaseUnavailable, PilothouseError
+from core.store.processes import RENEW_SECONDS, Processes
+from core.store.tracking import Tracking
+from flows.chat import Conversations
+from flows.prefect_link import PrefectLink, in_our_words
+from flows.relay import EventRelay
+
+log = structlog.get_logger(__name__)
+
+TICK = 0.5
+"""Seconds between two looks at the turns being answered: what a crash can lose of an answer."""
+CONFIRM = 2.0
+SWEEP = 10.0
+LATE = 600.0
+"""Seconds after which a run that Prefect, though up and told everything, does not know counts as dropped."""
+BATCH = 200
+HELD = "pilothouse-process"
+"""Tag of the runs that live in one of our processes and die with it."""
+UNFINISHED = [StateType.RUNNING, StateType.PENDING]
+
+
+def boot_tag(boot_id: str) -> str:
+    """The tag that says which process a run lives in."""
+    return f"boot:{boot_id}"
+
+
+class TurnKeeper:
+    """The background work of one process that answers turns, in loops that outlive any failure of what they ask."""
+
+    def __init__(
+        self,
+        boot_id: str,
+        role: str,
+        tracking: Tracking,
+        processes: Processes,
+        conversations: Conversations,
+        link: PrefectLink,
+        relay: EventRelay,
+    ) -> None:
+        self._boot_id = boot_id
+        self._role = role
+        self._tracking = tracking
+        self._processes = processes
+        self._conversations = conversations
+        self._link = link
+        self._relay = relay
+        self._kept: dict[str, int] = {}
+        """Turn id -> chunks already kept."""
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take the lease, end what dead processes left, and begin to keep. Raises ``DatabaseUnavailable``."""
+        await self._processes.renew(self._boot_id, self._role)
+        await self._tracking.end_orphans()
+        self._link.presence.on_up.append(self._end_dead_runs)
+        for pause, work in (
+            (TICK, self._keep_turns),
+            (RENEW_SECONDS, self._hold_lease),
+            (CONFIRM, self._confirm),
+            (SWEEP, self._end_dead_runs),
+        ):
+            self._loops.append(asyncio.create_task(_every(pause, work), name=f"{work.__name__} loop"))
+
+    async def stop(self) -> None:
+        """Keep what is noted and give the lease back."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        try:
+            await self._keep_turns()
+            await self._processes.leave(self._boot_id)
+        except DatabaseUnavailable as error:
+            log.warning("lease_not_given_back", reason=error.message)
+
+    async def _keep_turns(self) -> None:
+        turns = self._conversations.turns
+        self._kept = {turn_id: kept for turn_id, kept in self._kept.items() if turn_id in turns}
+        grown = [turn for turn in turns.values() if len(turn.marks) > self._kept.get(turn.id, 0) and turn.outcome is None]
+        if grown:
+            await self._tracking.keep_partials([(turn.id, turn.answer.text, turn.marks) for turn in grown])
+            self._kept |= {turn.id: len(turn.marks) for turn in grown}
+        if turns:
+            for turn_id in await self._tracking.cancel_requests(self._boot_id):
+                if (turn := turns.get(turn_id)) is not None:
+                    await turn.cancel()
+        if noted := self._conversations.noted[:BATCH]:
+            await self._tracking.note_runs(noted)
+            del self._conversations.noted[: len(noted)]
+
+    async def _hold_lease(self) -> None:
+        await self._processes.renew(self._boot_id, self._role)
+        if ended := await self._tracking.end_orphans():
+            log.warning("turns_of_dead_process_ended", turns=len(ended))
+
+    async def _confirm(self) -> None:
+        if dropped := list(self._relay.dropped_runs)[:BATCH]:
+            await self._tracking.settle(dropped, tracked=False)
+            for _ in dropped:
+                self._relay.dropped_runs.popleft()
+        if not self._link.presence.up:
+            return
+        waiting = await self._tracking.untracked(BATCH, LATE)
+        if not waiting:
+            return
+        runs = [row["task_run_id"] for row in waiting]
+        seen = await self._seen([UUID(run) for run in runs])
+        await self._tracking.settle([run for run in runs if run in seen], tracked=True)
+        if not len(self._relay):
+            await self._tracking.settle(
+                [r["task_run_id"] for r in waiting if r["late"] and r["task_run_id"] not in seen], tracked=False
+            )
+
+    async def _seen(self, runs: list[UUID]) -> set[str]:
+        """Those of ``runs`` that ended in Prefect too."""
+        with in_our_words():
+            found = await self._link.client.read_task_runs(
+                task_run_filter=TaskRunFilter(id=TaskRunFilterId(any_=runs)), limit=BATCH
+            )
+        return {str(run.id) for run in found if run.state is not None and run.state.is_final()}
+
+    async def _end_dead_runs(self) -> None:
+        if not self._link.presence.up:
+            return
+        alive = {boot_tag(boot_id) for boot_id in await self._processes.alive()}
+        with in_our_words():
+            client = self._link.client
+            state = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
+            of_ours = FlowRunFilter(tags=FlowRunFilterTags(all_=[HELD]), state=state)
+            # Without an explicit sort, the server refuses a filter by tags.
+            flow_runs = await client.read_flow_runs(
+                flow_run_filter=of_ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=BATCH
+            )
+            crashed: State[None] = Crashed(message="The process that held this run ended.")
+            for flow_run in flow_runs:
+                mine = boot_tag(self._boot_id) in flow_run.tags
+                forgotten = mine and str(flow_run.id) not in self._conversations.runs() and not self._conversations.opening()
+                if forgotten or not alive.intersection(flow_run.tags):
+                    await client.set_flow_run_state(flow_run.id, crashed, force=True)
+            task_state = TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED))
+            tagged = TaskRunFilter(tags=TaskRunFilterTags(all_=[HELD]), state=task_state)
+            for task_run in await client.read_task_runs(task_run_filter=tagged, limit=BATCH):
+                if not alive.intersection(task_run.tags):
+                    await client.set_task_run_state(task_run.id, crashed, force=True)
+
+
+async def _every(pause: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except PilothouseError as error:
+            log.debug("upkeep_failed", work=work.__name__, reason=error.message)
+        except Exception:
+            log.exception("upkeep_failed", work=work.__name__)
+        await asyncio.sleep(pause)
