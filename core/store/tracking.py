@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import text
 
 from core.store.base import Store
+from core.store.turns import keepable
 
 _REAP = text("""
     WITH dead AS (
@@ -42,7 +43,7 @@ class Tracking:
         statement = text("UPDATE pilothouse.turns SET answer = :answer, marks = :marks WHERE id = :id AND status = 'running'")
         async with self._store.begin() as connection:
             await connection.execute(
-                statement, [{"id": i, "answer": answer, "marks": list(marks)} for i, answer, marks in partials]
+                statement, [{"id": i, "answer": keepable(answer), "marks": list(marks)} for i, answer, marks in partials]
             )
 
     async def note_runs(self, runs: Sequence[tuple[str, str | None, str]]) -> None:

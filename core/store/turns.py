@@ -210,7 +210,7 @@ class Turns:
             "owner": owner,
             "position": position,
             "status": outcome.status,
-            "answer": outcome.answer,
+            "answer": keepable(outcome.answer),
             "marks": list(outcome.marks),
             "message": None if outcome.message is None else _json({k: v for k, v in outcome.message.items() if k != "role"}),
             "provider": outcome.provider,
@@ -272,8 +272,28 @@ def _insert_values(turn: NewTurn, idle: float | None) -> dict[str, Any]:
     }
 
 
+def keepable(text: str) -> str:
+    """``text`` of the same length that PostgreSQL can keep: a model may say NUL, a database text may not."""
+    return text.replace("\x00", "\ufffd")
+
+
 def _json(value: object) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+    if value is None:
+        return None
+    text = orjson.dumps(value).decode()
+    return orjson.dumps(_keepable(value)).decode() if "\\u0000" in text else text
+
+
+def _keepable(value: object) -> object:
+    match value:
+        case str():
+            return keepable(value)
+        case dict():
+            return {keepable(key): _keepable(inner) for key, inner in value.items()}
+        case list():
+            return [_keepable(inner) for inner in value]
+        case _:
+            return value
 
 
 def _record(row: RowMapping) -> TurnRecord:
