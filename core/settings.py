@@ -128,6 +128,8 @@ class ProviderSettings(Section):
     """Seconds between two tokens after which an answer is interrupted."""
     retries: Annotated[int, Field(ge=0, le=5)] = 2
     """Further tries on this provider before the next one, each before the first token only."""
+    stream_usage: bool = True
+    """Ask for token counts (``stream_options``); a server that refuses this is found out, one that breaks on it needs False."""
     demo: bool = False
     """The built-in demo model: the first answer of a session says so."""
 
