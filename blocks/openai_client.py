@@ -1,0 +1,157 @@
+"""One provider's official SDK client in one event loop: kept connections, our trust and proxies, no retries of its own."""
+
+import asyncio
+import logging
+import ssl
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+import openai
+import orjson
+from openai import AsyncAzureOpenAI, AsyncOpenAI
+
+from blocks.model_lists import listed
+from blocks.openai_errors import Redactor, from_status
+from core.conversation import ModelInfo, ModelRequest
+from core.errors import InputInvalid, ProviderFailed, ProviderUnavailable
+
+LIMITS = httpx.Limits(max_connections=2000, max_keepalive_connections=64, keepalive_expiry=30)
+"""Idle connections are looked through at each call, so few are kept."""
+LIST_TIMEOUT = 5.0
+"""Seconds for a provider's list of models."""
+JSON = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+
+
+@cache
+def tls(ca_file: Path | None) -> ssl.SSLContext:
+    """The trust of outbound connections: certifi's, the system's and ``ca_file``. Making one takes some 40 ms."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+def is_loopback(host: str) -> bool:
+    """Whether connections to this host stay on the machine; such go past any proxy."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+class Client:
+    """Opens completions and reads the list of models; the SDK's errors become ours."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        api_key: str,
+        kind: Literal["openai", "azure"],
+        api_version: str | None,
+        connect_timeout: float,
+        stream_usage: bool,
+        ca_file: Path | None,
+    ) -> None:
+        self._name = name
+        self._url = httpx.URL(base_url)
+        self._key = api_key
+        self._azure = kind == "azure"
+        self._stream_usage = stream_usage
+        timeout = httpx.Timeout(None, connect=connect_timeout)
+        for noisy in ("openai", "httpx", "httpcore"):  # at debug level they log what is asked
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        http = httpx.AsyncClient(
+            verify=tls(ca_file),
+            limits=LIMITS,
+            timeout=timeout,
+            trust_env=not is_loopback(self._url.host),
+            follow_redirects=True,
+        )
+        self._sdk: AsyncOpenAI
+        if self._azure:
+            endpoint = base_url.rstrip("/").removesuffix("/openai")
+            self._sdk = AsyncAzureOpenAI(
+                azure_endpoint=endpoint,
+                api_key=api_key,
+                api_version=api_version,
+                max_retries=0,
+                timeout=timeout,
+                http_client=http,
+            )
+        else:
+            self._sdk = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http)
+        # The SDK takes these from the environment and would send them to any server.
+        self._sdk.organization = self._sdk.project = None
+
+    async def open(self, request: ModelRequest, who: str, redactor: Redactor) -> httpx.Response:
+        """Send the request; the response's body is unread, and the caller closes it."""
+        body = {**request.options, "model": request.model, "messages": request.messages, "stream": True}
+        body.pop("stream_options", None)
+        asks_usage = self._stream_usage
+        if asks_usage:
+            body["stream_options"] = {"include_usage": True}
+        try:
+            return await self._post(request.model, body)
+        except openai.APIStatusError as error:
+            refused = error.response
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from None
+        except orjson.JSONEncodeError:
+            raise InputInvalid("The request holds text that is not valid Unicode.", field="messages") from None
+        if asks_usage and refused.status_code in {400, 422} and b"stream_options" in refused.content:
+            self._stream_usage = False
+            return await self.open(request, who, redactor)
+        raise from_status(who, refused.status_code, refused.headers, refused.content, redactor)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """``GET /models``, as far as we understand it."""
+        who = f'Provider "{self._name}", asked for its models,'
+        try:
+            async with asyncio.timeout(LIST_TIMEOUT):
+                answer = await self._sdk.get("/models", cast_to=httpx.Response)
+            found = listed(self._name, orjson.loads(answer.content))
+        except TimeoutError:
+            raise ProviderUnavailable(f"{who} did not answer within {LIST_TIMEOUT:g} s.") from None
+        except openai.APIStatusError as error:
+            response = error.response
+            raise from_status(who, response.status_code, response.headers, response.content, Redactor(self._key)) from None
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from None
+        except orjson.JSONDecodeError:
+            found = None
+        if found is None:
+            raise ProviderFailed(f"{who} sent no list of models: check base_url, or configure its models.")
+        return found
+
+    async def aclose(self) -> None:
+        await self._sdk.close()
+
+    async def _post(self, model: str, body: dict[str, Any]) -> httpx.Response:
+        path = f"/deployments/{quote(model, safe='')}/chat/completions" if self._azure else "/chat/completions"
+        response: Any = await self._sdk.post(
+            path,
+            content=orjson.dumps(body),
+            options={"headers": JSON},
+            cast_to=httpx.Response,
+            stream=True,
+            stream_cls=openai.AsyncStream[Any],
+        )
+        opened: httpx.Response = response
+        return opened
+
+    def _unreachable(self, error: openai.APIConnectionError) -> ProviderUnavailable:
+        who, cause = f'Provider "{self._name}"', error.__cause__
+        at = f"{self._url.host}:{self._url.port or (443 if self._url.scheme == 'https' else 80)}"
+        if isinstance(cause, httpx.ConnectTimeout):
+            return ProviderUnavailable(f"{who} did not accept a connection to {at} in time.")
+        if isinstance(cause, httpx.ConnectError | httpx.ProxyError):
+            reason = Redactor(self._key).quote(str(cause)) or type(cause).__name__
+            return ProviderUnavailable(f"{who} cannot be reached at {at} ({reason}): is it running?")
+        return ProviderUnavailable(f"{who} broke the connection off before it answered.")
