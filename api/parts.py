@@ -105,7 +105,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
 def _streams(settings: Settings) -> Streams:
     if settings.redis.url is None:
         return MemoryStreams()
-    return ValkeyStreams(settings.redis.url.get_secret_value(), timeout=settings.redis.timeout)
+    return ValkeyStreams.from_settings(settings.redis, settings.ca_file)
 
 
 async def _conversations(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> Conversations:

@@ -79,7 +79,7 @@ class Desk:
         self._conversations.take(turn.session_id or SESSIONLESS, running)
         return Asked(turn.id, running)
 
-    async def _of_session(self, turn: NewTurn, model: str | None) -> list[Candidate]:
+    async def _of_session(self, turn: NewTurn, model: str | None) -> Sequence[Candidate]:
         try:
             return await self._candidates(model, turn.messages)
         except (ModelUnknown, InputInvalid) as error:
@@ -88,8 +88,8 @@ class Desk:
             await self._turns.finish(turn.id, turn.owner, len(turn.messages), failed)
             raise
 
-    async def _candidates(self, model: str | None, messages: Sequence[Mapping[str, Any]]) -> list[Candidate]:
-        candidates = list(await self._models.resolve(model))
+    async def _candidates(self, model: str | None, messages: Sequence[Mapping[str, Any]]) -> Sequence[Candidate]:
+        candidates = await self._models.resolve(model)
         if not _image_in(messages):
             return candidates
         seeing = [candidate for candidate in candidates if candidate[1].vision]

@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterTags,
 )
 from prefect.client.schemas.objects import State, StateType
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.states import Crashed
 
 from core.errors import DatabaseUnavailable, PilothouseError
@@ -38,6 +38,8 @@ LATE = 600.0
 BATCH = 200
 HELD = "pilothouse-process"
 """Tag of the runs that live in one of our processes and die with it."""
+# Without an explicit sort, the server refuses the question.
+TASKS_SORT = TaskRunSort.EXPECTED_START_TIME_ASC
 UNFINISHED = [StateType.RUNNING, StateType.PENDING]
 
 
@@ -135,9 +137,8 @@ class TurnKeeper:
     async def _seen(self, runs: list[UUID]) -> set[str]:
         """Those of ``runs`` that ended in Prefect too."""
         with in_our_words():
-            found = await self._link.client.read_task_runs(
-                task_run_filter=TaskRunFilter(id=TaskRunFilterId(any_=runs)), limit=BATCH
-            )
+            of_turns = TaskRunFilter(id=TaskRunFilterId(any_=runs))
+            found = await self._link.client.read_task_runs(task_run_filter=of_turns, sort=TASKS_SORT, limit=BATCH)
         return {str(run.id) for run in found if run.state is not None and run.state.is_final()}
 
     async def _end_dead_runs(self) -> None:
@@ -148,7 +149,6 @@ class TurnKeeper:
             client = self._link.client
             state = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
             of_ours = FlowRunFilter(tags=FlowRunFilterTags(all_=[HELD]), state=state)
-            # Without an explicit sort, the server refuses a filter by tags.
             flow_runs = await client.read_flow_runs(
                 flow_run_filter=of_ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=BATCH
             )
@@ -160,7 +160,7 @@ class TurnKeeper:
                     await client.set_flow_run_state(flow_run.id, crashed, force=True)
             task_state = TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED))
             tagged = TaskRunFilter(tags=TaskRunFilterTags(all_=[HELD]), state=task_state)
-            for task_run in await client.read_task_runs(task_run_filter=tagged, limit=BATCH):
+            for task_run in await client.read_task_runs(task_run_filter=tagged, sort=TASKS_SORT, limit=BATCH):
                 if not alive.intersection(task_run.tags):
                     await client.set_task_run_state(task_run.id, crashed, force=True)
 
