@@ -160,11 +160,11 @@ def _annotations(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[a
 
 
 def test_tests_wait_for_conditions_and_do_not_sleep() -> None:
-    """Only the waiting itself sleeps, and stand-in servers whose slowness is the point."""
+    """Only the waiting itself sleeps, what starts a server for tests, and stand-in servers whose slowness is the point."""
     sleepers = {
         f"{name(file)}:{node.lineno}"
         for file in files("tests")
-        if file.name != "waiting.py" and file.parent.name not in {"upstream", "benchmarks"}
+        if file.name.startswith("test_") or file.name == "conftest.py"
         for node in ast.walk(tree(file))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in {"time.sleep", "asyncio.sleep", "sleep"}

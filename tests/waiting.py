@@ -4,11 +4,15 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], within: float = 10.0, what: str = "") -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], within: float = 10.0, what: str = "") -> T: ...
 async def eventually(condition: Callable[[], Awaitable[T] | T], within: float = 10.0, what: str = "") -> T:
     """The first truthy answer of ``condition``; fails, saying ``what`` was awaited, when none came ``within`` seconds."""
     deadline = monotonic() + within
