@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL for the session, and a fresh migrated database for each test."""
+"""What every test may ask for: a real PostgreSQL for the session, and a fresh migrated database for each test; a Valkey."""
 
 import asyncio
 import secrets
@@ -11,8 +11,9 @@ import pytest
 
 from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
+from tests.valkey import ValkeyServer
 
-pytest_plugins = ["tests.prefect_server"]
+pytest_plugins = ["tests.prefect_server", "tests.upstream"]
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +56,14 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     statement(postgres, f"CREATE DATABASE {name}")
     yield postgres.url(name)
     statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Valkey for all tests that do not stop it."""
+    server = ValkeyServer(Path(tmp_path_factory.mktemp("valkey"))).start()
+    yield server.url
+    server.kill()
 
 
 def statement(server: EmbeddedPostgres, text: str) -> None:
