@@ -72,6 +72,8 @@ class DatabaseSettings(Section):
     connect_timeout: Annotated[int, Field(ge=1, le=60)] = 5
     statement_timeout: Annotated[float, Field(gt=0, le=600)] = 15.0
     """Seconds after which PostgreSQL ends one of our statements."""
+    programs: Path | None = None
+    """Folder of PostgreSQL's own programs for the embedded server (``PG_BIN``); None takes those of the wheel."""
 
 
 class RedisSettings(Section):

@@ -15,6 +15,7 @@ from core.settings_sources import Entries, Entry, KeyPath
 
 PLAIN: Mapping[str, KeyPath] = {
     "DATABASE_URL": ("database", "url"),
+    "PG_BIN": ("database", "programs"),
     "REDIS_URL": ("redis", "url"),
     "PREFECT_API_URL": ("prefect", "api_url"),
     "PREFECT_API_AUTH_STRING": ("prefect", "auth_string"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -35,8 +35,8 @@ AT_ONCE = 8
 SERVER_WAIT = 600.0
 
 
-async def serve(settings: Settings) -> None:
-    """Publish, make up what was missed, then run what is due until the process is told to end.
+async def serve(settings: Settings, served: Callable[[], None] = lambda: None) -> None:
+    """Publish, make up what was missed, then run what is due until the process is told to end; ``served`` is called in between.
 
     Raises ``PrefectNotReady`` when there is no server for ten minutes.
     """
@@ -55,6 +55,7 @@ async def serve(settings: Settings) -> None:
                 await end_orphans(client)
             await make_up(client, settings.timezone, datetime.now(UTC))
             log.info("flows_served", flows=[entry.name for entry in deployable()])
+            served()
             await runner.start(webserver=False)
     finally:
         await store.aclose()

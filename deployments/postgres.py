@@ -67,13 +67,17 @@ class EmbeddedPostgres:
         password = self._passwords()[role]
         return f"postgresql://{role}:{password}@/{quote(database)}?host={quote(str(self.socket_dir))}&port=5432"
 
-    def prepare(self) -> None:
-        """Everything before a start: folders, a cluster with its roles and databases, leftovers of a killed server cleared."""
+    def arrange(self) -> None:
+        """The folders, in no time; from then on ``url`` is what it will be."""
         self._account = account_for(self.folder)
         self._own_folder(self.folder)
+        self._choose_socket_dir()
+
+    def prepare(self) -> None:
+        """Everything before a start: folders, a cluster with its roles and databases, leftovers of a killed server cleared."""
+        self.arrange()
         self._programs = self._programs or find_programs(self._given_programs, self._account)
         self._passage = self._passage or Passage(self.folder, self._account)
-        self._choose_socket_dir()
         if not self.data.is_dir():
             make_cluster(self.data, self._passage.seen, self._programs, self._as_account(), self._passwords())
         self._check_version()

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from core.errors import PilothouseError
+from deployments.children import dying_with_parent
 from deployments.postgres_programs import Programs
 
 OWNED_DATABASES = ("pilothouse", "prefect")
@@ -57,7 +59,13 @@ def _first_statements(passwords: Mapping[str, str]) -> str:
 
 def _run(command: list[str | Path], as_account: Mapping[str, Any], text: str = "") -> None:
     done = subprocess.run(  # noqa: S603 - PostgreSQL's own programs, our arguments
-        command, input=text.encode(), capture_output=True, timeout=120, check=False, **as_account
+        command,
+        input=text.encode(),
+        capture_output=True,
+        timeout=120,
+        check=False,
+        preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509 - see there
+        **as_account,
     )
     told = (done.stdout + done.stderr).decode(errors="replace")
     # The lone backend exits with 0 whatever its statements did.

@@ -7,13 +7,18 @@ from pathlib import Path
 
 def kept_secret(data_dir: Path, name: str) -> str:
     """The secret of that name, made at first use (43 URL-safe characters)."""
-    path = data_dir / "secrets" / name
+    path = secret_path(data_dir, name)
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_secret(path, secrets.token_urlsafe(32))
         return path.read_text().strip()
+
+
+def secret_path(data_dir: Path, name: str) -> Path:
+    """The file that holds it, whether or not it is made yet."""
+    return data_dir / "secrets" / name
 
 
 def write_secret(path: Path, value: str) -> None:

@@ -1,0 +1,117 @@
+"""The API's process: waits for the database, brings it up to date, then serves on uvicorn until SIGTERM."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import NoReturn
+
+import uvicorn
+import uvloop
+
+from core import logs
+from core.config import Settings
+from core.errors import ConfigurationInvalid, DatabaseUnavailable
+from core.store.access import Tokens
+from core.store.base import Store
+from core.store.schema import migrate
+from deployments.addresses import listening
+from deployments.secret_files import write_secret
+
+_DATABASE_PATIENCE = 60.0
+_GRACE = 10
+_TLS_EVERY = 5.0
+
+
+def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None) -> NoReturn:
+    """Serve on the inherited socket, or on one of our own; ``admin_token`` is the file to keep a valid admin token in."""
+    logs.configure(settings.log_level)
+    # By name, because the API and the command line are floors that do not know each other.
+    application = import_module("api.app").create_app(settings)
+    logs.configure(settings.log_level)  # Prefect sets up logging by itself when it is imported
+    bound = socket.socket(fileno=descriptor) if descriptor is not None else listening(settings.host, settings.port)
+    config = uvicorn.Config(
+        application,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with contextlib.suppress(KeyboardInterrupt):
+            runner.run(_serve(settings, config, bound, admin_token))
+        # Prefect's event queue would be drained at exit without any limit; the application has drained it with one.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _serve(settings: Settings, config: uvicorn.Config, bound: socket.socket, admin_token: Path | None) -> None:
+    await _migrated(settings)
+    if admin_token is not None:
+        await keep_admin_token(settings, admin_token)
+    config.load()
+    watching = asyncio.create_task(_reload_tls(config)) if config.ssl is not None else None
+    await uvicorn.Server(config).serve(sockets=[bound])
+    if watching is not None:
+        watching.cancel()
+
+
+async def _migrated(settings: Settings) -> None:
+    """Our schema, brought up to date; a database that does not answer yet is waited for."""
+    if settings.database.url is None:
+        raise ConfigurationInvalid("No database is configured: set DATABASE_URL, or start everything with `pilothouse up`.")
+    deadline = monotonic() + _DATABASE_PATIENCE
+    while True:
+        try:
+            await migrate(settings.database.url.get_secret_value())
+        except DatabaseUnavailable:
+            if monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def keep_admin_token(settings: Settings, path: Path) -> None:
+    """Make an admin token and write it to ``path`` (0600), unless a valid one lies there already."""
+    store = Store.from_settings(settings.database)
+    try:
+        tokens = Tokens(store)
+        found = await tokens.verify(_text(path))
+        if found is None or not found.allows("admin"):
+            _, plaintext = await tokens.create("admin", ["admin"])
+            write_secret(path, plaintext)
+    finally:
+        await store.aclose()
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip() if path.is_file() else ""
+
+
+async def _reload_tls(config: uvicorn.Config) -> None:
+    """Loads the certificate again when its files change; connections that are open keep the old one."""
+    chain, key = Path(str(config.ssl_certfile)), Path(str(config.ssl_keyfile))
+    seen = _stamps(chain, key)
+    while True:
+        await asyncio.sleep(_TLS_EVERY)
+        if (now := _stamps(chain, key)) != seen and config.ssl is not None:
+            try:
+                config.ssl.load_cert_chain(chain, key)
+            except OSError:  # half written, or key and chain do not match yet
+                continue
+            seen = now
+
+
+def _stamps(*files: Path) -> list[int]:
+    return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
