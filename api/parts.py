@@ -11,25 +11,25 @@ from prefect.context import AsyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from blocks.models import Models
-from blocks.valkey import ValkeyStreams
 from core.config import Settings
 from core.ids import new_id
 from core.store.access import Tokens
 from core.store.base import Store
-from core.store.processes import Processes
+from core.store.prompts import Prompts
 from core.store.runs import Runs
 from core.store.schema import migrate
 from core.store.sessions import Sessions
-from core.store.tracking import Tracking
 from core.store.turns import Turns
-from core.streams import MemoryStreams, Streams
+from core.streams import Streams
+from flows.answering import streams_for, turns_for
 from flows.asking import Desk
 from flows.catalogue import TAG
 from flows.chat import Conversations
+from flows.ledger import TurnLedger
 from flows.prefect_link import PrefectLink
 from flows.relay import EventRelay
 from flows.runs import FlowRuns
-from flows.tracking import HELD, TurnKeeper, boot_tag
+from flows.tracking import HELD, RunKeeper, boot_tag
 
 GRACE = 8.0
 """Seconds that turns being answered get to end when the process is told to stop."""
@@ -72,18 +72,22 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(store.aclose)
         await migrate(settings.database.url.get_secret_value() if settings.database.url else "")
         tokens = Tokens(store, settings.auth_token.get_secret_value() if settings.auth_token else None)
-        streams = _streams(settings)
+        streams = streams_for(settings)
         stack.push_async_callback(streams.aclose)
         models = Models.from_settings(settings)
         stack.push_async_callback(models.aclose)
-        turns = Turns(store, queue=settings.chat.queue, idle_seconds=None if settings.chat.fixed_expiry else idle)
+        turns = turns_for(settings, store)
         link = await stack.enter_async_context(PrefectLink.opened())
         relay = EventRelay(settings.prefect.event_backlog)
         relay.install()
         conversations = await _conversations(stack, settings, link, boot_id)
-        keeper = TurnKeeper(boot_id, "api", Tracking(store), Processes(store), conversations, link, relay)
         stack.push_async_callback(relay.drain, 3.0)
-        await keeper.start()
+        ledger = TurnLedger(boot_id, "api", store, conversations.turns)
+        conversations.on_end.append(ledger.note)
+        await ledger.start()
+        stack.push_async_callback(ledger.stop)
+        keeper = RunKeeper(boot_id, store, conversations, link, relay)
+        keeper.start()
         stack.push_async_callback(keeper.stop)
         stack.push_async_callback(conversations.aclose, GRACE)
         yield Parts(
@@ -95,17 +99,11 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             streams=streams,
             models=models,
             conversations=conversations,
-            desk=Desk(boot_id, turns, streams, models, conversations),
+            desk=Desk(boot_id, turns, Prompts(store), streams, models),
             link=link,
             runs=FlowRuns(link, Runs(store)),
             relay=relay,
         )
-
-
-def _streams(settings: Settings) -> Streams:
-    if settings.redis.url is None:
-        return MemoryStreams()
-    return ValkeyStreams.from_settings(settings.redis, settings.ca_file)
 
 
 async def _conversations(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> Conversations:

@@ -13,10 +13,13 @@ from flows.asking import Asked, Question
 
 
 async def ask(parts: Parts, request: Request, question: Question) -> Asked:
-    """Begin the turn. Raises ``InputInvalid``, ``BodyTooLarge``, and what ``Desk.ask`` raises."""
+    """Begin the turn. Raises ``InputInvalid``, ``BodyTooLarge``, and what ``Desk.begin`` raises."""
     checked_texts(question.messages, "messages")
     await _check_size(parts, request, question)
-    return await parts.desk.ask(question)
+    asked = await parts.desk.begin(question)
+    if asked.running is not None:
+        parts.conversations.take(asked.running)
+    return asked
 
 
 async def answered(parts: Parts, turn_id: str) -> TurnRecord:

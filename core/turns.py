@@ -5,7 +5,6 @@ Knows nothing of HTTP or Prefect: whoever runs ``attempt`` decides when to try a
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -19,6 +18,7 @@ from core.conversation import ChatModel, Message, ModelInfo, ModelRequest
 from core.errors import DatabaseUnavailable, PilothouseError, ProviderFailed, ProviderUnavailable, TurnInterrupted
 from core.events import Kind
 from core.history import fit
+from core.saving import save
 from core.store.turns import NewTurn, Outcome, Status, Turns
 from core.streams import Streams
 
@@ -28,9 +28,8 @@ LONGEST_WAIT = 30.0
 """Seconds of a provider's Retry-After that a turn waits; for longer ones the next provider is asked."""
 LONGEST_PAUSE = 0.5
 """Seconds between two looks at whether the session's earlier turn, answered by another process, has ended."""
+BROKE = PilothouseError("Something went wrong inside Pilothouse; its log has the details under this turn's id.")
 STOPPED = TurnInterrupted("The server was stopped during the answer.")
-SAVE_TRIES = 6
-"""Tries to save an answer, about half a minute in all: long enough for a database restart."""
 
 Candidate = tuple[ChatModel, ModelInfo]
 
@@ -42,7 +41,14 @@ class RunningTurn:
     """
 
     def __init__(
-        self, turn: NewTurn, *, candidates: Sequence[Candidate], streams: Streams, turns: Turns, notice: str | None = None
+        self,
+        turn: NewTurn,
+        *,
+        candidates: Sequence[Candidate],
+        streams: Streams,
+        turns: Turns,
+        system: str | None = None,
+        notice: str | None = None,
     ) -> None:
         self.id = turn.id
         self.session_id = turn.session_id
@@ -58,10 +64,11 @@ class RunningTurn:
         self._candidates = list(candidates)
         self._streams = streams
         self._turns = turns
+        self._system = system
         self._notice = notice
         self._prompt: list[Message] | None = None
-        self._system: str | None = None
-        self._behind: asyncio.Event | None = None
+        self.behind: asyncio.Event | None = None
+        """Set when the session's earlier turn ends, if this process answers that one."""
         self._tries = 0
         self._not_before = 0.0
         self._born = time.monotonic()
@@ -81,13 +88,9 @@ class RunningTurn:
         self.task_run_id, self.flow_run_id = task_run_id, flow_run_id
         self.tracking.set()
 
-    def prepare(self, history: Sequence[Message], system: str | None) -> None:
-        """Say what came before: the turn is the session's running one."""
-        self._prompt = [{"role": "system", "content": system}, *history] if system else list(history)
-
-    def wait_behind(self, earlier: asyncio.Event | None, system: str | None) -> None:
-        """Say that the session answers another turn first; ``earlier`` is set when that one ends, if it is this process's."""
-        self._behind, self._system = earlier, system
+    def prepare(self, history: Sequence[Message]) -> None:
+        """Say what came before: the turn is the session's running one. Not called, the turn waits to become it."""
+        self._prompt = [{"role": "system", "content": self._system}, *history] if self._system else list(history)
 
     def start(self) -> None:
         """Begin the first attempt now; the first call of ``attempt`` then joins it.
@@ -134,6 +137,12 @@ class RunningTurn:
         try:
             await self._turn_comes()
             return await self._attempt()
+        except PilothouseError:
+            raise
+        except Exception as error:
+            log.exception("turn_broke", turn_id=self.id)
+            await self._end("failed" if self._first_token is None else "interrupted", BROKE)
+            raise BROKE from error
         except asyncio.CancelledError:
             if self._stopped_as is None:
                 await asyncio.shield(self._end("interrupted", STOPPED))
@@ -150,12 +159,12 @@ class RunningTurn:
         while self._prompt is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await (self._behind.wait() if self._behind is not None else asyncio.sleep(pause * 2))
-            self._behind = None
+                    await (self.behind.wait() if self.behind is not None else asyncio.sleep(pause * 2))
+            self.behind = None
             pause = min(pause * 1.5, LONGEST_PAUSE)
             history = await self._turns.claim(self.id)
             if history is not None:
-                self.prepare(history, self._system)
+                self.prepare(history)
 
     async def _attempt(self) -> Outcome:
         if (wait := self._not_before - time.monotonic()) > 0:
@@ -246,7 +255,7 @@ class RunningTurn:
     async def _conclude(self, status: Status, failure: PilothouseError | None) -> Outcome:
         self.outcome = outcome = self._outcome(status, failure)
         try:
-            await self._save(outcome)
+            await save(self._turns, self._turn, outcome)
         except DatabaseUnavailable as error:
             failure = failure or error
         if outcome.usage is not None:
@@ -278,20 +287,6 @@ class RunningTurn:
             first_token_ms=first,
             duration_ms=round((now - self._born) * 1000),
         )
-
-    async def _save(self, outcome: Outcome) -> None:
-        for tried in range(SAVE_TRIES):
-            try:
-                kept = await self._turns.finish(self.id, self._turn.owner, len(self._turn.messages), outcome)
-            except DatabaseUnavailable:
-                if tried == SAVE_TRIES - 1:
-                    log.exception("answer_not_saved", turn_id=self.id)
-                    raise
-                await asyncio.sleep(2**tried * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)  # nosec B311
-            else:
-                if not kept:
-                    log.warning("answer_without_turn", turn_id=self.id)
-                return
 
 
 def _finishes(chunk: dict[str, Any]) -> bool:

@@ -1,6 +1,5 @@
-"""From a question to a turn being answered: its row, its stream, the models to ask, its place in a conversation."""
+"""From a question to a turn being answered: its row, its stream, the models to ask."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +8,12 @@ from typing import Any
 import orjson
 
 from blocks.models import Models
-from core.errors import InputInvalid, ModelUnknown
+from core.errors import InputInvalid, ModelUnknown, NotFound
 from core.ids import new_id
-from core.store.turns import NewTurn, Outcome, Turns
+from core.store.prompts import Prompts
+from core.store.turns import Begun, NewTurn, Outcome, Turns
 from core.streams import Streams
 from core.turns import Candidate, RunningTurn
-from flows.chat import Conversations
-
-SESSIONLESS = "without-session"
-"""The conversation that holds this process's calls without a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +36,17 @@ class Asked:
 
 
 class Desk:
-    """Takes questions in this process; ``boot_id`` owns the turns."""
+    """Makes questions turns of this process, whose ``boot_id`` owns them; whoever gets a turn starts it."""
 
-    def __init__(self, boot_id: str, turns: Turns, streams: Streams, models: Models, conversations: Conversations) -> None:
+    def __init__(self, boot_id: str, turns: Turns, prompts: Prompts, streams: Streams, models: Models) -> None:
         self._boot_id = boot_id
         self._turns = turns
+        self._prompts = prompts
         self._streams = streams
         self._models = models
-        self._conversations = conversations
 
-    async def ask(self, question: Question) -> Asked:
-        """Begin the turn; it is answered whether or not anyone follows its stream.
+    async def begin(self, question: Question) -> Asked:
+        """The turn's row and stream.
 
         Raises ``ModelUnknown``, ``InputInvalid`` for an image that no candidate can see, and what ``Turns.begin`` raises.
         """
@@ -68,16 +64,39 @@ class Desk:
         begun = await self._turns.begin(turn)
         if begun.repeated:
             return Asked(begun.turn_id, None)
+        return Asked(turn.id, await self._running(turn, begun, asked))
+
+    async def again(self, turn_id: str) -> RunningTurn:
+        """A turn that ended without a whole answer, to be answered anew. Raises ``NotFound``, ``Conflict``."""
+        reopened = await self._prompts.reopen(turn_id, self._boot_id)
+        asked = reopened.turn.options.get("model")
+        candidates = await self._of_session(reopened.turn, asked) if asked else None
+        return await self._running(reopened.turn, reopened.begun, candidates)
+
+    async def repeat(self, message_id: str) -> RunningTurn:
+        """A user's message of ``/history``, asked once more as a new turn of its session. Raises ``NotFound``, as ``begin``."""
+        session_id, message, options = await self._prompts.message(message_id)
+        rest = {name: value for name, value in options.items() if name != "model"}
+        asked = await self.begin(Question([message], session_id, options.get("model"), rest))
+        if asked.running is None:
+            raise NotFound("No such message.")
+        return asked.running
+
+    async def _running(self, turn: NewTurn, begun: Begun, asked: Sequence[Candidate] | None) -> RunningTurn:
         candidates = asked or await self._of_session(turn, begun.model)
-        notice = self._models.notice(candidates[0][0]) if not begun.history and _free_text(options) else None
+        first = not begun.history and _free_text(turn.options)
         self._streams.open(turn.id)
-        running = RunningTurn(turn, candidates=candidates, streams=self._streams, turns=self._turns, notice=notice)
-        if begun.history is None:
-            running.wait_behind(self._earlier(turn.session_id), begun.system)
-        else:
-            running.prepare(begun.history, begun.system)
-        self._conversations.take(turn.session_id or SESSIONLESS, running)
-        return Asked(turn.id, running)
+        running = RunningTurn(
+            turn,
+            candidates=candidates,
+            streams=self._streams,
+            turns=self._turns,
+            system=begun.system,
+            notice=self._models.notice(candidates[0][0]) if first else None,
+        )
+        if begun.history is not None:
+            running.prepare(begun.history)
+        return running
 
     async def _of_session(self, turn: NewTurn, model: str | None) -> Sequence[Candidate]:
         try:
@@ -99,11 +118,6 @@ class Desk:
                 field="messages",
             )
         return seeing
-
-    def _earlier(self, session_id: str | None) -> asyncio.Event | None:
-        of_session = (turn for turn in reversed(self._conversations.turns.values()) if turn.session_id == session_id)
-        earlier = next(of_session, None)
-        return None if earlier is None else earlier.ended
 
 
 def _digest(question: Question) -> bytes:

@@ -5,19 +5,28 @@ opened beside its first turn, holds the turns that follow, and is closed when th
 """
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
+from typing import Annotated, Any
 
 import structlog
 from prefect import flow
 from prefect.context import FlowRunContext
+from pydantic import Field
 
-from core.config import ChatSettings
+from core.config import ChatSettings, load_settings
+from core.errors import InputInvalid, TurnInterrupted
+from core.store.runs import Runs
 from core.turns import RunningTurn
+from flows.answering import answering
 from flows.presence import Presence
-from tasks.chat import NOWHERE, answer_turn
+from tasks.chat import answer_turn
+from tasks.retrying import NOWHERE
+from tasks.runs import keep_result
 
 log = structlog.get_logger(__name__)
 
+SESSIONLESS = "without-session"
 OPENING = 2.0
 """Seconds that tracking (never the answer) waits for a flow run to open before the turn is tracked as a run of its own."""
 
@@ -112,11 +121,13 @@ class Conversations:
         self._runs: set[asyncio.Task[None]] = set()
         self.turns: dict[str, RunningTurn] = {}
         """The turns being answered, by id, the oldest first."""
-        self.noted: list[tuple[str, str | None, str]] = []
-        """Turn id, flow run id and task run id of turns that ended; whoever keeps them takes them off."""
+        self.on_end: list[Callable[[RunningTurn], None]] = []
+        """Each is called with every turn that ended."""
 
-    def take(self, key: str, turn: RunningTurn) -> None:
-        """Answer ``turn`` from now on, tracked in the conversation ``key`` (a session's id, or one for all calls without)."""
+    def take(self, turn: RunningTurn) -> None:
+        """Answer ``turn`` from now on, tracked in its session's conversation (calls without a session share one)."""
+        key = turn.session_id or SESSIONLESS
+        turn.behind = next((one.ended for one in reversed(self.turns.values()) if one.session_id == turn.session_id), None)
         self.turns[turn.id] = turn
         turn.start()
         self._spawn(self._track(key, turn))
@@ -150,8 +161,8 @@ class Conversations:
                 await _answered(turn)
         finally:
             del self.turns[turn.id]
-            if turn.task_run_id is not None:
-                self.noted.append((turn.id, turn.flow_run_id, turn.task_run_id))
+            for told in self.on_end:
+                told(turn)
 
     def _inbox(self, key: str) -> OpenConversation:
         inbox = self._open.get(key)
@@ -187,3 +198,32 @@ async def _opens(inbox: OpenConversation) -> bool:
     except TimeoutError:
         return False
     return not inbox.full
+
+
+@flow(name="chat_turn", persist_result=False, result_storage=NOWHERE)
+async def chat_turn(
+    turn_id: Annotated[
+        str | None, Field(description="A turn that failed, was cancelled or interrupted: it is answered again.")
+    ] = None,
+    message_id: Annotated[
+        str | None, Field(description="A user's message, by its id in /history: it is asked again as a new turn.")
+    ] = None,
+) -> dict[str, Any]:
+    """Answers one turn outside any open conversation: from Prefect's own page, a schedule, or the API.
+
+    Give one of the two ids. Returns the turn's id, status and model.
+    """
+    if (turn_id is None) == (message_id is None):
+        raise InputInvalid("Give either turn_id or message_id.", field="parameters.turn_id")
+    async with answering(load_settings()) as here:
+        running = await here.desk.again(turn_id) if turn_id else await here.desk.repeat(message_id or "")
+        here.turns[running.id] = running
+        try:
+            await _answered(running)
+        finally:
+            here.ledger.note(running)
+        result = {"turnId": running.id, "status": running.outcome.status if running.outcome else "failed"}
+        await keep_result(Runs(here.store), result)
+    if result["status"] != "done":
+        raise TurnInterrupted(f"The turn ended {result['status']}; its own record says why.")
+    return result

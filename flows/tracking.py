@@ -1,10 +1,8 @@
-"""What keeps turns true while and after they run: partial answers kept, dead processes' turns and runs ended, runs confirmed."""
+"""Runs in Prefect kept true: those of turns confirmed, those of dead processes ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-import structlog
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
@@ -20,22 +18,18 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.states import Crashed
 
-from core.errors import DatabaseUnavailable, PilothouseError
-from core.store.processes import RENEW_SECONDS, Processes
+from core.store.base import Store
+from core.store.processes import Processes
 from core.store.tracking import Tracking
 from flows.chat import Conversations
+from flows.ledger import BATCH, every
 from flows.prefect_link import PrefectLink, in_our_words
 from flows.relay import EventRelay
 
-log = structlog.get_logger(__name__)
-
-TICK = 0.5
-"""Seconds between two looks at the turns being answered: what a crash can lose of an answer."""
 CONFIRM = 2.0
 SWEEP = 10.0
 LATE = 600.0
 """Seconds after which a run that Prefect, though up and told everything, does not know counts as dropped."""
-BATCH = 200
 HELD = "pilothouse-process"
 """Tag of the runs that live in one of our processes and die with it."""
 # Without an explicit sort, the server refuses the question.
@@ -48,73 +42,29 @@ def boot_tag(boot_id: str) -> str:
     return f"boot:{boot_id}"
 
 
-class TurnKeeper:
-    """The background work of one process that answers turns, in loops that outlive any failure of what they ask."""
+class RunKeeper:
+    """What one process does about its own runs in Prefect and those that dead processes left there."""
 
-    def __init__(
-        self,
-        boot_id: str,
-        role: str,
-        tracking: Tracking,
-        processes: Processes,
-        conversations: Conversations,
-        link: PrefectLink,
-        relay: EventRelay,
-    ) -> None:
+    def __init__(self, boot_id: str, store: Store, conversations: Conversations, link: PrefectLink, relay: EventRelay) -> None:
         self._boot_id = boot_id
-        self._role = role
-        self._tracking = tracking
-        self._processes = processes
+        self._tracking = Tracking(store)
+        self._processes = Processes(store)
         self._conversations = conversations
         self._link = link
         self._relay = relay
-        self._kept: dict[str, int] = {}
-        """Turn id -> chunks already kept."""
         self._loops: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Take the lease, end what dead processes left, and begin to keep. Raises ``DatabaseUnavailable``."""
-        await self._processes.renew(self._boot_id, self._role)
-        await self._tracking.end_orphans()
+    def start(self) -> None:
+        """Begin to look."""
         self._link.presence.on_up.append(self._end_dead_runs)
-        for pause, work in (
-            (TICK, self._keep_turns),
-            (RENEW_SECONDS, self._hold_lease),
-            (CONFIRM, self._confirm),
-            (SWEEP, self._end_dead_runs),
-        ):
-            self._loops.append(asyncio.create_task(_every(pause, work), name=f"{work.__name__} loop"))
+        for pause, work in ((CONFIRM, self._confirm), (SWEEP, self._end_dead_runs)):
+            self._loops.append(asyncio.create_task(every(pause, work), name=f"{work.__name__} loop"))
 
     async def stop(self) -> None:
-        """Keep what is noted and give the lease back."""
+        """End the loops."""
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        try:
-            await self._keep_turns()
-            await self._processes.leave(self._boot_id)
-        except DatabaseUnavailable as error:
-            log.warning("lease_not_given_back", reason=error.message)
-
-    async def _keep_turns(self) -> None:
-        turns = self._conversations.turns
-        self._kept = {turn_id: kept for turn_id, kept in self._kept.items() if turn_id in turns}
-        grown = [turn for turn in turns.values() if len(turn.marks) > self._kept.get(turn.id, 0) and turn.outcome is None]
-        if grown:
-            await self._tracking.keep_partials([(turn.id, turn.answer.text, turn.marks) for turn in grown])
-            self._kept |= {turn.id: len(turn.marks) for turn in grown}
-        if turns:
-            for turn_id in await self._tracking.cancel_requests(self._boot_id):
-                if (turn := turns.get(turn_id)) is not None:
-                    await turn.cancel()
-        if noted := self._conversations.noted[:BATCH]:
-            await self._tracking.note_runs(noted)
-            del self._conversations.noted[: len(noted)]
-
-    async def _hold_lease(self) -> None:
-        await self._processes.renew(self._boot_id, self._role)
-        if ended := await self._tracking.end_orphans():
-            log.warning("turns_of_dead_process_ended", turns=len(ended))
 
     async def _confirm(self) -> None:
         if dropped := list(self._relay.dropped_runs)[:BATCH]:
@@ -163,14 +113,3 @@ class TurnKeeper:
             for task_run in await client.read_task_runs(task_run_filter=tagged, sort=TASKS_SORT, limit=BATCH):
                 if not alive.intersection(task_run.tags):
                     await client.set_task_run_state(task_run.id, crashed, force=True)
-
-
-async def _every(pause: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except PilothouseError as error:
-            log.debug("upkeep_failed", work=work.__name__, reason=error.message)
-        except Exception:
-            log.exception("upkeep_failed", work=work.__name__)
-        await asyncio.sleep(pause)

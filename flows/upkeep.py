@@ -14,7 +14,7 @@ from core.config import Settings, load_settings
 from core.store.base import Store
 from core.store.runs import Runs
 from core.store.upkeep import Purged, Upkeep
-from tasks.chat import NOWHERE
+from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
 from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch
 

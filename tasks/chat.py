@@ -1,26 +1,11 @@
 """Answering one turn, seen, timed and retried by Prefect."""
 
-import tempfile
-from pathlib import Path
-from typing import Any
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.tasks import Task
 
-from core.errors import PilothouseError
 from core.turns import RunningTurn
-
-# A path, not a block: a task with a storage of its own never asks the server for one, and so runs with no server at all.
-# Nothing is ever written there, since the task's results are not persisted.
-NOWHERE = Path(tempfile.gettempdir()) / "pilothouse-results"
-
-
-def _worth_another(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, PilothouseError) and not error.permanent
+from tasks.retrying import NOWHERE, worth_another_try
 
 
 @task(
@@ -30,7 +15,7 @@ def _worth_another(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
     retries=10,
     retry_delay_seconds=[0.5, 1, 2, 4, 8, 8, 8, 8, 8, 8],
     retry_jitter_factor=0.5,
-    retry_condition_fn=_worth_another,
+    retry_condition_fn=worth_another_try,
     cache_policy=NO_CACHE,
     persist_result=False,
     result_storage=NOWHERE,

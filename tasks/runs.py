@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prefect import State, Task, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
-from core.errors import PilothouseError
 from core.store.runs import Runs
-from tasks.chat import NOWHERE
+from tasks.retrying import NOWHERE, worth_another_try
 
 PROGRESS = "pilothouse.progress"
 """The Prefect event that carries ``{"done", "total", "what"}`` about a flow run; the API's followers get it within a second."""
@@ -27,12 +25,6 @@ def report_progress(done: int, total: int, what: str) -> None:
         return
     resource = {"prefect.resource.id": f"prefect.flow-run.{run.flow_run.id}", "prefect.resource.name": run.flow_run.name}
     emit_event(PROGRESS, resource=resource, payload={"done": done, "total": total, "what": what})
-
-
-async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry condition: whatever is not one of our permanent errors."""
-    error = await state.aresult(raise_on_failure=False)
-    return not (isinstance(error, PilothouseError) and error.permanent)
 
 
 @task(

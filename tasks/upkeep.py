@@ -13,8 +13,7 @@ from prefect.client.schemas.sorting import TaskRunSort
 from prefect.exceptions import ObjectNotFound
 
 from core.store.upkeep import Purged, Upkeep
-from tasks.chat import NOWHERE
-from tasks.runs import worth_another_try
+from tasks.retrying import NOWHERE, worth_another_try
 
 AT_ONCE = 4
 PAGE = 200

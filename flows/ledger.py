@@ -1,0 +1,89 @@
+"""Turns in flight, kept while they run: partial answers, wishes to cancel, the lease that says their process lives."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from core.errors import DatabaseUnavailable, PilothouseError
+from core.store.base import Store
+from core.store.processes import RENEW_SECONDS, Processes
+from core.store.tracking import Tracking
+from core.turns import RunningTurn
+
+log = structlog.get_logger(__name__)
+
+TICK = 0.5
+"""Seconds between two looks at the turns being answered: what a crash can lose of an answer."""
+BATCH = 200
+
+
+class TurnLedger:
+    """The background work of one process that answers ``turns`` (by id), in loops that outlive any failure of the database."""
+
+    def __init__(self, boot_id: str, role: str, store: Store, turns: Mapping[str, RunningTurn]) -> None:
+        self.noted: list[tuple[str, str | None, str]] = []
+        """Turn id, flow run id and task run id of turns whose runs are known; taken off once kept."""
+        self._boot_id = boot_id
+        self._role = role
+        self._tracking = Tracking(store)
+        self._processes = Processes(store)
+        self._turns = turns
+        self._kept: dict[str, int] = {}
+        """Turn id -> chunks already kept."""
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take the lease, end what dead processes left, and begin to keep. Raises ``DatabaseUnavailable``."""
+        await self._processes.renew(self._boot_id, self._role)
+        await self._tracking.end_orphans()
+        for pause, work in ((TICK, self._keep_turns), (RENEW_SECONDS, self._hold_lease)):
+            self._loops.append(asyncio.create_task(every(pause, work), name=f"{work.__name__} loop"))
+
+    async def stop(self) -> None:
+        """Keep what is noted and give the lease back."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        try:
+            await self._keep_turns()
+            await self._processes.leave(self._boot_id)
+        except DatabaseUnavailable as error:
+            log.warning("lease_not_given_back", reason=error.message)
+
+    def note(self, turn: RunningTurn) -> None:
+        """Remember by which runs the turn was tracked."""
+        if turn.task_run_id is not None:
+            self.noted.append((turn.id, turn.flow_run_id, turn.task_run_id))
+
+    async def _keep_turns(self) -> None:
+        turns = self._turns
+        self._kept = {turn_id: kept for turn_id, kept in self._kept.items() if turn_id in turns}
+        grown = [turn for turn in turns.values() if len(turn.marks) > self._kept.get(turn.id, 0) and turn.outcome is None]
+        if grown:
+            await self._tracking.keep_partials([(turn.id, turn.answer.text, turn.marks) for turn in grown])
+            self._kept |= {turn.id: len(turn.marks) for turn in grown}
+        if turns:
+            for turn_id in await self._tracking.cancel_requests(self._boot_id):
+                if (turn := turns.get(turn_id)) is not None:
+                    await turn.cancel()
+        if noted := self.noted[:BATCH]:
+            await self._tracking.note_runs(noted)
+            del self.noted[: len(noted)]
+
+    async def _hold_lease(self) -> None:
+        await self._processes.renew(self._boot_id, self._role)
+        if ended := await self._tracking.end_orphans():
+            log.warning("turns_of_dead_process_ended", turns=len(ended))
+
+
+async def every(pause: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work`` again and again, ``pause`` seconds apart, whatever becomes of it."""
+    while True:
+        try:
+            await work()
+        except PilothouseError as error:
+            log.debug("upkeep_failed", work=work.__name__, reason=error.message)
+        except Exception:
+            log.exception("upkeep_failed", work=work.__name__)
+        await asyncio.sleep(pause)
