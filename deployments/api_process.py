@@ -1,14 +1,21 @@
-"""The API's process: waits for the database, brings it up to date, then serves on uvicorn until SIGTERM."""
+"""The API's process: waits for the database, brings it up to date, then serves on uvicorn until SIGTERM.
+
+The event loop runs beside the main thread, which only waits for signals. In the main thread Prefect would take SIGTERM over for
+as long as a conversation's flow is open, and raise it as an exception in the middle of whatever runs.
+"""
 
 import asyncio
-import contextlib
 import os
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 import uvloop
@@ -24,6 +31,8 @@ from deployments.secret_files import write_secret
 
 _DATABASE_PATIENCE = 60.0
 _GRACE = 10
+_STARTUP_FAILED = 3
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _TLS_EVERY = 5.0
 
 
@@ -46,22 +55,50 @@ def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        with contextlib.suppress(KeyboardInterrupt):
-            runner.run(_serve(settings, config, bound, admin_token))
-        # Prefect's event queue would be drained at exit without any limit; the application has drained it with one.
-        sys.stdout.flush()
-        sys.stderr.flush()
+    server = uvicorn.Server(config)
+    _run_beside(lambda: _serve(settings, server, bound, admin_token), stop=lambda: _stop(server))
+    # Prefect's event queue would be drained at exit without any limit; the application has drained it with one.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if server.started else _STARTUP_FAILED)
+
+
+def _run_beside(work: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], None]) -> None:
+    """Run ``work`` on an event loop in a thread of its own; SIGTERM and SIGINT call ``stop`` here. Raises as ``work`` does."""
+    outcome: Future[None] = Future()
+
+    def loop() -> None:
+        # Whatever thread the kernel chose, only the main thread can act; so it must not choose another.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(None)
+
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: stop())
+    threading.Thread(target=loop, name="api", daemon=True).start()
+    outcome.result()
+
+
+def _stop(server: uvicorn.Server) -> None:
+    """The first time an end with grace, the second time at once."""
+    if not server.started:
         os._exit(0)
+    server.force_exit = server.should_exit
+    server.should_exit = True
 
 
-async def _serve(settings: Settings, config: uvicorn.Config, bound: socket.socket, admin_token: Path | None) -> None:
+async def _serve(settings: Settings, server: uvicorn.Server, bound: socket.socket, admin_token: Path | None) -> None:
     await _migrated(settings)
     if admin_token is not None:
         await keep_admin_token(settings, admin_token)
-    config.load()
-    watching = asyncio.create_task(_reload_tls(config)) if config.ssl is not None else None
-    await uvicorn.Server(config).serve(sockets=[bound])
+    server.config.load()
+    watching = asyncio.create_task(_reload_tls(server.config)) if server.config.ssl is not None else None
+    await server.serve(sockets=[bound])
     if watching is not None:
         watching.cancel()
 

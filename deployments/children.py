@@ -9,7 +9,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
 
 _PR_SET_PDEATHSIG = 1
 _WATCH = (
@@ -44,3 +48,18 @@ def watch_from_outside(child: int, signum: signal.Signals) -> subprocess.Popen[b
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+@contextmanager
+def forking_beside_threads() -> Iterator[None]:
+    """No warning of Python 3.12 about it: what runs between fork and exec here are system calls only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def end_children() -> None:
+    """Kill every process that this one started, directly or not; for a library that leaves them running."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

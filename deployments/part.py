@@ -3,12 +3,11 @@
 import os
 import signal
 import subprocess
-import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from deployments.children import HAS_PDEATHSIG, dying_with_parent, watch_from_outside
+from deployments.children import HAS_PDEATHSIG, dying_with_parent, forking_beside_threads, watch_from_outside
 
 
 class Part(Protocol):
@@ -59,9 +58,7 @@ class Program:
                 os.nice(self.nice)
             dying()
 
-        with warnings.catch_warnings():
-            # Python 3.12 warns of any fork beside threads; what runs before exec here is two system calls.
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with forking_beside_threads():
             process = subprocess.Popen(  # noqa: S603 - our own programs
                 self.command,
                 env=dict(self.environment),

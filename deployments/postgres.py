@@ -10,14 +10,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import warnings
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, Any, Self
 from urllib.parse import quote
 
 from core.errors import PartMissing
-from deployments.children import HAS_PDEATHSIG, dying_with_parent, watch_from_outside
+from deployments.children import HAS_PDEATHSIG, dying_with_parent, forking_beside_threads, watch_from_outside
 from deployments.postgres_cluster import OWNED_DATABASES, PostgresFailed, make_cluster
 from deployments.postgres_leftovers import clear_leftovers
 from deployments.postgres_programs import Programs, find_programs
@@ -92,9 +91,7 @@ class EmbeddedPostgres:
         seen_run = self._passage.seen / "run" if run == self.folder / "run" else run
         options = [f"{name}={value}" for name, value in {**_OPTIONS, "unix_socket_directories": str(seen_run)}.items()]
         arguments = ["-D", str(self._passage.seen / "data"), *(word for option in options for word in ("-c", option))]
-        with warnings.catch_warnings():
-            # Python 3.12 warns of any fork beside threads; what runs before exec here is one system call.
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with forking_beside_threads():
             self._process = subprocess.Popen(  # noqa: S603
                 [self._program("postgres"), *arguments],
                 stdin=subprocess.DEVNULL,

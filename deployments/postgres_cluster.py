@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import PilothouseError
-from deployments.children import dying_with_parent
+from deployments.children import dying_with_parent, forking_beside_threads
 from deployments.postgres_programs import Programs
 
 OWNED_DATABASES = ("pilothouse", "prefect")
@@ -58,15 +58,16 @@ def _first_statements(passwords: Mapping[str, str]) -> str:
 
 
 def _run(command: list[str | Path], as_account: Mapping[str, Any], text: str = "") -> None:
-    done = subprocess.run(  # noqa: S603 - PostgreSQL's own programs, our arguments
-        command,
-        input=text.encode(),
-        capture_output=True,
-        timeout=120,
-        check=False,
-        preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509 - see there
-        **as_account,
-    )
+    with forking_beside_threads():
+        done = subprocess.run(  # noqa: S603 - PostgreSQL's own programs, our arguments
+            command,
+            input=text.encode(),
+            capture_output=True,
+            timeout=120,
+            check=False,
+            preexec_fn=dying_with_parent(signal.SIGKILL),
+            **as_account,
+        )
     told = (done.stdout + done.stderr).decode(errors="replace")
     # The lone backend exits with 0 whatever its statements did.
     complaints = [line for line in told.splitlines() if "error:" in line or "ERROR:" in line or "FATAL:" in line]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from core.config import Settings, apply_environment, load_settings, prefect_environment
+from deployments.children import end_children
 from deployments.engines import handed_on, with_engines
 
 app = typer.Typer(no_args_is_help=True, help="One part alone against given engines. Example: pilothouse serve api --port 8700")
@@ -55,7 +56,10 @@ def flows(
     from deployments.flows_server import serve as serve_flows  # noqa: PLC0415
 
     logs.configure(settings.log_level)
-    asyncio.run(serve_flows(settings, ready_file.touch if ready_file else lambda: None))
+    try:
+        asyncio.run(serve_flows(settings, ready_file.touch if ready_file else lambda: None))
+    finally:
+        end_children()
 
 
 def _ready_for_prefect(role: Literal["api", "flows"], config: Path | None, given: Mapping[str, object]) -> Settings:
