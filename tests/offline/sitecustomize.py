@@ -1,5 +1,7 @@
 """Refuses every connection and every name that is not loopback, and notes who tried, in the file ``OFFLINE_RECORD``.
 
+Each guarded process also notes its number in a file beside that one, so that a quiet process can be told from an unguarded one.
+
 Python imports a module of this name when it starts. An audit hook sees what goes through the ``socket`` module, in C libraries
 that use it as well; uvloop does not use it, so its event loop is given the same check.
 """
@@ -66,3 +68,5 @@ def guard_uvloop() -> None:
 if RECORD:
     sys.addaudithook(hook)
     guard_uvloop()
+    with Path(f"{RECORD}.guarded").open("a", encoding="ascii") as guarded:
+        guarded.write(f"{os.getpid()}\n")

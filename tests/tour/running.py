@@ -89,6 +89,10 @@ class Running:
             assert found(), "".join(f"\n{line}" for line in self.lines)
             return found()
 
+    def guarded(self) -> set[int]:
+        """The processes that took the guard in when they started."""
+        return {int(number) for number in Path(f"{self.record}.guarded").read_text(encoding="ascii").split()}
+
     def ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
@@ -98,10 +102,11 @@ class Running:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            with self._changed:
-                self.lines.append(line.rstrip())
-                self._changed.notify_all()
+        with process.stdout as said:
+            for line in said:
+                with self._changed:
+                    self.lines.append(line.rstrip())
+                    self._changed.notify_all()
         process.wait()
         with self._changed:
             self._changed.notify_all()
