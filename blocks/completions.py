@@ -82,11 +82,12 @@ class CompletionReader:
         if self._is_whole:
             return await self._whole()
         chunks: list[Chunk] = []
+        if self._answering or self._finished:  # counted from here: the time that our caller took is not the model's
+            wait = min(self._stall, TAIL) if self._finished else self._stall
+            self._deadline = asyncio.get_running_loop().time() + wait
         while not chunks and not self._over and self._failure is None:
             await self._read_into(chunks)
-        if chunks:
-            self._waits_on(chunks)
-        elif self._failure is not None and not self._finished:
+        if self._failure is not None and not chunks and not self._finished:
             raise self._failure
         return chunks
 
@@ -145,12 +146,6 @@ class CompletionReader:
             self._finished = True
         if not self._answering:
             self._answering = carries_content(chunk)
-
-    def _waits_on(self, chunks: list[Chunk]) -> None:
-        if self._finished:
-            self._deadline = asyncio.get_running_loop().time() + min(self._stall, TAIL)
-        elif self._answering:
-            self._deadline = asyncio.get_running_loop().time() + self._stall
 
     async def _whole(self) -> list[Chunk]:
         """A server that ignored ``stream``: its one JSON answer as one chunk."""

@@ -23,7 +23,7 @@ LIMITS = httpx.Limits(max_connections=2000, max_keepalive_connections=64, keepal
 """Idle connections are looked through at each call, so few are kept."""
 LIST_TIMEOUT = 5.0
 """Seconds for a provider's list of models."""
-JSON = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+JSON: dict[str, str | openai.Omit] = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
 
 
 @cache
@@ -63,6 +63,7 @@ class Client:
         self._url = httpx.URL(base_url)
         self._key = api_key
         self._azure = kind == "azure"
+        self._headers: dict[str, str | openai.Omit] = {} if api_key else {"Authorization": openai.Omit()}
         self._stream_usage = stream_usage
         timeout = httpx.Timeout(None, connect=connect_timeout)
         for noisy in ("openai", "httpx", "httpcore"):  # at debug level they log what is asked
@@ -86,9 +87,10 @@ class Client:
                 http_client=http,
             )
         else:
-            self._sdk = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http)
+            key = api_key or "none"  # it insists on one
+            self._sdk = AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=timeout, http_client=http)
         # The SDK takes these from the environment and would send them to any server.
-        self._sdk.organization = self._sdk.project = None
+        self._sdk.organization = self._sdk.project = self._sdk.admin_api_key = None
 
     async def open(self, request: ModelRequest, who: str, redactor: Redactor) -> httpx.Response:
         """Send the request; the response's body is unread, and the caller closes it."""
@@ -98,13 +100,15 @@ class Client:
         if asks_usage:
             body["stream_options"] = {"include_usage": True}
         try:
-            return await self._post(request.model, body)
+            content = orjson.dumps(body)
+        except orjson.JSONEncodeError:
+            raise InputInvalid("The request holds text that is not valid Unicode.", field="messages") from None
+        try:
+            return await self._post(request.model, content)
         except openai.APIStatusError as error:
             refused = error.response
         except openai.APIConnectionError as error:
             raise self._unreachable(error) from None
-        except orjson.JSONEncodeError:
-            raise InputInvalid("The request holds text that is not valid Unicode.", field="messages") from None
         if asks_usage and refused.status_code in {400, 422} and b"stream_options" in refused.content:
             self._stream_usage = False
             return await self.open(request, who, redactor)
@@ -115,7 +119,7 @@ class Client:
         who = f'Provider "{self._name}", asked for its models,'
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
-                answer = await self._sdk.get("/models", cast_to=httpx.Response)
+                answer = await self._sdk.get("/models", cast_to=httpx.Response, options={"headers": self._headers})
             found = listed(self._name, orjson.loads(answer.content))
         except TimeoutError:
             raise ProviderUnavailable(f"{who} did not answer within {LIST_TIMEOUT:g} s.") from None
@@ -133,12 +137,12 @@ class Client:
     async def aclose(self) -> None:
         await self._sdk.close()
 
-    async def _post(self, model: str, body: dict[str, Any]) -> httpx.Response:
+    async def _post(self, model: str, content: bytes) -> httpx.Response:
         path = f"/deployments/{quote(model, safe='')}/chat/completions" if self._azure else "/chat/completions"
         response: Any = await self._sdk.post(
             path,
-            content=orjson.dumps(body),
-            options={"headers": JSON},
+            content=content,
+            options={"headers": JSON | self._headers},
             cast_to=httpx.Response,
             stream=True,
             stream_cls=openai.AsyncStream[Any],

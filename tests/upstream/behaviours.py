@@ -1,10 +1,10 @@
 """How the fake upstream answers, by the model's name.
 
 ``plain`` · ``slow-N`` (ms a chunk) · ``long-N`` (chunks) · ``echo`` · ``think`` · ``tools`` · ``json`` · ``vision`` ·
-``no-usage`` · ``no-options`` · ``html`` · ``plain-json`` · ``stall-headers`` · ``stall-before`` · ``stall-after-K`` ·
-``refuse-S[-N]`` (status S, to the first N requests or to all; 429 and 503 with ``Retry-After: 1``) · ``fail-S[-N]`` (the same
-with a body of plain text) · ``garbage[-after-K]`` · ``cut-after-K`` (a reset) · ``no-finish`` · ``no-done`` ·
-``error-in-stream[-K]`` · ``framing`` (CRLF, comments, split and joined lines, no last blank line)
+``no-usage`` · ``no-options`` · ``too-long`` · ``repeats`` · ``html`` · ``plain-json`` · ``stall-headers`` ·
+``stall-before`` · ``stall-after-K`` · ``garbage[-after-K]`` · ``cut-after-K`` (a reset) · ``no-finish`` · ``no-done`` ·
+``error-in-stream[-K]`` · ``refuse-S[-N]`` (status S, to the first N requests or to all; 429 and 503 with ``Retry-After: 1``) ·
+``fail-S[-N]`` (the same with a body of plain text) · ``framing`` (CRLF, comments, split and joined lines, no last blank line)
 """
 
 import asyncio
@@ -178,6 +178,15 @@ async def no_options(call: Call) -> None:
     return await plain(call)
 
 
+async def repeats(call: Call) -> None:
+    call.wire.refuse(400, f"cannot read {call.messages[-1]['content']}")
+
+
+async def too_long(call: Call) -> None:
+    message = "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens."
+    call.wire.refuse(400, message, "context_length_exceeded")
+
+
 async def no_usage(call: Call) -> None:
     call.body.pop("stream_options", None)
     await plain(call)
@@ -265,6 +274,8 @@ BY_NAME: dict[str, Callable[..., Awaitable[None]]] = {
     r"fail-(\d{3})(?:-(\d+))?": fail,
     "no-options": no_options,
     "no-usage": no_usage,
+    "too-long": too_long,
+    "repeats": repeats,
     "html": html,
     "plain-json": plain_json,
     "stall-headers": stall_headers,

@@ -1,0 +1,70 @@
+"""The real SmolLM2 on llama.cpp, through the same block."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from blocks.models import ModelProvider
+from core.answers import Answer
+from core.conversation import ModelRequest
+from core.errors import ContextExceeded, PilothouseError, ProviderFailed
+from tests.waiting import eventually
+
+pytest.importorskip("xllamacpp", reason="xllamacpp has no wheel for this platform")
+
+
+@pytest.fixture
+async def smollm(tmp_path: Path) -> AsyncGenerator[ModelProvider, None]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    key = tmp_path / "key"
+    key.write_text("sk-smollm")
+    command = [sys.executable, "-m", "deployments.model_server", "--port", str(port), "--key-file", str(key)]
+    with (tmp_path / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        provider = ModelProvider(name="demo", base_url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("sk-smollm"))
+
+        async def up() -> bool:
+            assert process.returncode is None, (tmp_path / "log").read_text()[-2000:]
+            try:
+                return bool(await provider.models_now())
+            except PilothouseError:
+                return False
+
+        await eventually(up, within=60, what="the model server answers")
+        yield provider
+        await provider.aclose()
+        process.terminate()
+        await process.wait()
+
+
+async def answered(provider: ModelProvider, text: str, **options: object) -> Answer:
+    (info,) = await provider.models()
+    answer = Answer()
+    async for chunk in provider.stream(ModelRequest(info.name, [{"role": "user", "content": text}], options)):
+        answer.feed(chunk)
+    return answer
+
+
+async def test_a_real_model_answers(smollm: ModelProvider) -> None:
+    (info,) = await smollm.models()
+    assert 1024 <= info.context <= 8192
+    answer = await answered(smollm, "Why is the sky blue?", max_tokens=25, temperature=0)
+    assert "light" in answer.text
+    assert answer.finish_reason in {"stop", "length"}
+    assert answer.usage is not None
+    assert answer.usage["completion_tokens"] > 0
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    answer = await answered(smollm, "Name a city as JSON.", response_format=wanted, max_tokens=60, temperature=0)
+    assert set(orjson.loads(answer.text)) == {"city"}
+    with pytest.raises(ContextExceeded):
+        await answered(smollm, "word " * 20_000)
+    with pytest.raises(ProviderFailed):
+        await answered(smollm, "x", response_format={"type": "no_such_format"})
