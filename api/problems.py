@@ -28,6 +28,7 @@ STATUSES: Mapping[str, int] = {
     "session_busy": 409,
     "body_too_large": 413,
     "input_invalid": 422,
+    "context_exceeded": 422,
     "provider_failed": 502,
     "turn_interrupted": 502,
     "provider_unavailable": 503,
@@ -37,6 +38,9 @@ STATUSES: Mapping[str, int] = {
     "streams_unavailable": 503,
 }
 """By ``PilothouseError.code``; any other code is a 500."""
+
+OPENAI_CODES: Mapping[str, str] = {"unauthorized": "invalid_api_key", "context_exceeded": "context_length_exceeded"}
+"""Where OpenAI has a name of its own that clients look for."""
 
 CODES: Mapping[int, str] = {401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "body_too_large", 422: "input_invalid"}
 """By status, for errors that the framework raises; any other is named by its phrase (``method_not_allowed``)."""
@@ -138,7 +142,7 @@ def _openai(problem: Problem) -> dict[str, Any]:
     kind = "server_error" if problem.status >= 500 else "invalid_request_error"
     if problem.status == 429:
         kind = "rate_limit_error"
-    code = "invalid_api_key" if problem.code == "unauthorized" else problem.code
+    code = OPENAI_CODES.get(problem.code, problem.code)
     return {"error": {"message": problem.detail, "type": kind, "param": problem.field, "code": code}}
 
 

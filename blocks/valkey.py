@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from blocks.valkey_logs import AWAY, Mirror, Writer, key_of
+from core.addresses import place
 from core.config import RedisSettings
 from core.errors import ConfigurationInvalid, StreamsUnavailable
 from core.events import Kind, StreamEvent
@@ -42,29 +43,36 @@ def connect(url: str, timeout: float = 5.0, ca_file: Path | None = None) -> Redi
             **tls,
         )
     except ValueError as error:
-        raise ConfigurationInvalid("REDIS_URL must read redis://[:PASSWORD@]HOST:PORT[/DB], rediss://… or unix://….") from error
+        raise ConfigurationInvalid(
+            "The Redis URL must read redis://[:PASSWORD@]HOST:PORT[/DB], rediss://… or unix://…."
+        ) from error
 
 
-async def check_server(client: Redis) -> str:
+async def check_server(settings: RedisSettings, ca_file: Path | None = None) -> str:
     """What runs there, e.g. ``valkey 9.1.2``, when it is new enough and lets us write.
 
     Raises ``ConfigurationInvalid`` (an old release, a wrong password, a missing right) or ``StreamsUnavailable``.
     """
-    probe = key_of("probe")
+    url = _url(settings)
+    client, shown, probe = connect(url, settings.timeout, ca_file), place(url), key_of("probe")
     try:
         server = await client.info("server")
         await client.xadd(probe, {"kind": "probe"})
         await client.delete(probe)
     except AuthenticationError as error:
-        raise ConfigurationInvalid("The Redis or Valkey server refused the user name or password of REDIS_URL.") from error
+        raise ConfigurationInvalid(f"{shown} refused the user name or password of the Redis URL.") from error
     except NoPermissionError as error:
-        raise ConfigurationInvalid("The user of REDIS_URL needs the rights ~pilothouse:* +@stream +@keyspace +info.") from error
+        raise ConfigurationInvalid(
+            f"{shown}: the user lacks a right; give it ~pilothouse:* +@stream +@keyspace +info."
+        ) from error
     except AWAY as error:
-        raise _unavailable() from error
+        raise StreamsUnavailable(f"Redis or Valkey at {shown} does not answer; is it running and the address right?") from error
+    finally:
+        await client.aclose()
     name = "valkey" if "valkey_version" in server else "redis"
     version = str(server.get(f"{name}_version", "0"))
     if name == "redis" and int(version.split(".", maxsplit=1)[0]) < MINIMUM_VERSION:
-        raise ConfigurationInvalid(f"REDIS_URL leads to Redis {version}; Redis {MINIMUM_VERSION} or newer, or Valkey, is needed.")
+        raise ConfigurationInvalid(f"{shown} runs Redis {version}; Redis {MINIMUM_VERSION} or newer, or any Valkey, is needed.")
     return f"{name} {version}"
 
 
@@ -85,9 +93,7 @@ class ValkeyStreams:
     @classmethod
     def from_settings(cls, settings: RedisSettings, ca_file: Path | None = None) -> "ValkeyStreams":
         """Opens no connection yet. Raises ``ConfigurationInvalid`` for a malformed URL or none."""
-        if settings.url is None:
-            raise ConfigurationInvalid("No Redis or Valkey is configured: set REDIS_URL.")
-        return cls(connect(settings.url.get_secret_value(), settings.timeout, ca_file), settings.timeout)
+        return cls(connect(_url(settings), settings.timeout, ca_file), settings.timeout)
 
     def open(self, turn_id: str) -> None:
         running = self._local.held(turn_id)
@@ -156,5 +162,13 @@ class ValkeyStreams:
         return False
 
 
+def _url(settings: RedisSettings) -> str:
+    if settings.url is None:
+        raise ConfigurationInvalid("No Redis or Valkey is configured: set REDIS_URL.")
+    return settings.url.get_secret_value()
+
+
 def _unavailable() -> StreamsUnavailable:
-    return StreamsUnavailable("The Redis or Valkey server of REDIS_URL does not answer; try again in a moment.", retry_after=2)
+    return StreamsUnavailable(
+        "Redis or Valkey (streams of other processes) does not answer; try again in a moment.", retry_after=2
+    )

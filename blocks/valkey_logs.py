@@ -35,7 +35,7 @@ def key_of(turn_id: str) -> str:
 async def pause(tries: int) -> None:
     """Exponential backoff with jitter."""
     first, longest = BACKOFF
-    await asyncio.sleep(min(longest, first * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
+    await asyncio.sleep(min(longest, first * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)  # nosec B311
 
 
 class Writer:

@@ -14,6 +14,8 @@ from api.problems import STATUSES, install
 from core import errors
 from core.errors import InputInvalid, PilothouseError, SessionBusy
 
+ERRORS = {each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, PilothouseError)}
+
 
 class Line(BaseModel):
     role: Literal["user", "system"]
@@ -38,7 +40,7 @@ def an_app() -> FastAPI:
             raise SessionBusy("Four turns wait.", retry_after=1.2)
         if kind == "field":
             raise InputInvalid("Too warm.", field="temperature")
-        raise next(each for each in PilothouseError.__subclasses__() if each.code == kind)("What to do next.")
+        raise ERRORS[kind]("What to do next.")
 
     for root in ("", "/v1", "/api/v1"):
         app.post(f"{root}/ask")(ask)
@@ -55,9 +57,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def test_every_error_has_a_status_of_its_own_or_is_a_fault_of_ours() -> None:
-    codes = {each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, PilothouseError)}
-    assert set(STATUSES) <= codes
-    assert codes - set(STATUSES) == {"internal", "configuration_invalid", "part_missing"}
+    assert set(STATUSES) <= set(ERRORS)
+    assert set(ERRORS) - set(STATUSES) == {"internal", "configuration_invalid", "part_missing"}
 
 
 async def test_a_problem_says_what_is_wrong_and_when_to_come_back(client: httpx.AsyncClient) -> None:
@@ -124,6 +125,7 @@ async def test_openai_paths_answer_in_openais_shape(client: httpx.AsyncClient, r
     ("kind", "expected"),
     [
         ("field", openai.BadRequestError),
+        ("context_exceeded", openai.BadRequestError),
         ("unauthorized", openai.AuthenticationError),
         ("forbidden", openai.PermissionDeniedError),
         ("not_found", openai.NotFoundError),

@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from blocks.valkey import ValkeyStreams, check_server, connect
 from blocks.valkey_logs import key_of
-from core.errors import ConfigurationInvalid, StreamsUnavailable
+from core.config import RedisSettings
+from core.errors import ConfigurationInvalid, PartMissing, StreamsUnavailable
 from core.events import StreamEvent
+from deployments.redis_check import check_redis
 from tests.valkey import ValkeyServer
 from tests.waiting import eventually
 
@@ -218,20 +221,19 @@ async def test_closing_hands_over_the_last_events_and_ends_readers(one: ValkeySt
 
 
 async def test_the_server_is_checked_before_it_is_used(valkey: ValkeyServer) -> None:
+    assert (await check_server(RedisSettings(url=SecretStr(valkey.url)))).startswith("valkey ")
     client = connect(valkey.url)
-    assert (await check_server(client)).startswith("valkey ")
-    await client.acl_setuser("narrow", enabled=True, passwords=["+pw"], commands=["+info"], keys=["*"])
-    narrow = connect(valkey.url.replace("//", "//narrow:pw@"))
-    with pytest.raises(ConfigurationInvalid, match="rights"):
-        await check_server(narrow)
-    wrong = connect(valkey.url.replace("//", "//narrow:wrong@"))
-    with pytest.raises(ConfigurationInvalid, match="password"):
-        await check_server(wrong)
+    await client.acl_setuser("narrow", enabled=True, passwords=["+hush"], commands=["+info"], keys=["*"])
+    assert await client.dbsize() == 0
+    await client.aclose()
+    for user, complaint in (("narrow:hush", "right"), ("narrow:wrong", "password")):
+        with pytest.raises(ConfigurationInvalid, match=complaint) as refused:
+            await check_server(RedisSettings(url=SecretStr(valkey.url.replace("//", f"//{user}@"))))
+        assert "hush" not in refused.value.message
     valkey.kill()
-    gone = connect(valkey.url, 0.5)
-    with pytest.raises(StreamsUnavailable):
-        await check_server(gone)
-    for each in (client, narrow, wrong, gone):
-        await each.aclose()
+    with pytest.raises(StreamsUnavailable, match=str(valkey.port)):
+        await check_server(RedisSettings(url=SecretStr(valkey.url), timeout=0.5))
+    with pytest.raises(PartMissing, match="REDIS_HOST"):
+        await check_redis(RedisSettings(url=SecretStr(valkey.url), timeout=0.5), "REDIS_HOST")
     with pytest.raises(ConfigurationInvalid):
         connect("http://nowhere")
