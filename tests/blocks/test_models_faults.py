@@ -1,6 +1,5 @@
 """What a provider's failures become: permanent or not, with a message that says what to do and gives nothing away."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ from core.errors import PilothouseError, ProviderFailed, ProviderUnavailable
 from tests.blocks.conftest import ProviderOf
 from tests.upstream import KEY, FakeUpstream
 from tests.upstream.behaviours import text_of
+from tests.waiting import eventually
 
 SECRET_TEXT = "the launch code is 7214-alpha-delta"
 
@@ -115,7 +115,8 @@ async def test_a_slow_reader_is_not_a_stall(upstream: FakeUpstream, provider_of:
     async for _ in provider.stream(ModelRequest("slow-5", [{"role": "user", "content": "x"}])):
         words += 1
         if words == 3:
-            await asyncio.sleep(0.5)
+            busy_until = time.monotonic() + 0.5
+            await eventually(lambda: time.monotonic() > busy_until, what="the reader has taken its time")  # noqa: B023
     assert words > 20
 
 
