@@ -73,7 +73,7 @@ def ollama_url(host: str) -> str:
     bare = "://" not in host
     parts = _split(f"http://{host.strip()}" if bare else host, ("http", "https"), "a host such as localhost:11434")
     # A server is told 0.0.0.0 to listen everywhere; a client on the same machine means loopback.
-    name = "127.0.0.1" if parts.hostname in (None, "0.0.0.0", "::") else str(parts.hostname)  # noqa: S104  # nosec B104
+    name = "127.0.0.1" if parts.hostname in (None, "0.0.0.0", "::") else str(parts.hostname)  # noqa: S104
     port = parts.port or (11434 if bare else None)
     login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
     authority = f"{login}[{name}]" if ":" in name else f"{login}{name}"

@@ -4,16 +4,20 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
 @overload
 async def eventually(condition: Callable[[], Awaitable[T]], within: float = 10.0, what: str = "") -> T: ...
+
+
 @overload
 async def eventually(condition: Callable[[], T], within: float = 10.0, what: str = "") -> T: ...
-async def eventually(condition: Callable[[], Awaitable[T] | T], within: float = 10.0, what: str = "") -> T:
+
+
+async def eventually(condition: Callable[[], Any], within: float = 10.0, what: str = "") -> Any:
     """The first truthy answer of ``condition``; fails, saying ``what`` was awaited, when none came ``within`` seconds."""
     deadline = monotonic() + within
     while True:

@@ -112,13 +112,13 @@ _INSERT = text(f"""
         WHERE id = :session
     )
     SELECT ({_HISTORY.format(before="")}) FROM turn
-""")  # noqa: S608  # nosec B608 - our own text
+""")  # noqa: S608  (our own text)
 _CLAIM = text(f"""
     UPDATE pilothouse.turns t SET status = 'running'
     WHERE t.id = :id AND t.status = 'queued' AND NOT EXISTS (
         SELECT FROM pilothouse.turns e WHERE e.session_id = t.session_id AND e.seq < t.seq AND e.status IN ('queued', 'running'))
     RETURNING ({_HISTORY.format(before="AND t.seq < (SELECT seq FROM pilothouse.turns WHERE id = :id)")})
-""")  # noqa: S608  # nosec B608 - our own text
+""")  # noqa: S608  (our own text)
 _FINISH = text("""
     WITH turn AS (
         UPDATE pilothouse.turns SET status = :status, answer = :answer, marks = :marks, provider = :provider, model = :model,
