@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 RunEventKind = Literal["state", "log", "progress", "result", "error"]
-"""``state``: ``{type, name, message, timestamp}``. ``log``: ``{level, message, timestamp}``. ``progress``: ``{done, total,
-what}``. ``result``, the last one: ``{state, result}``. ``error``, the last one too: following failed, which says nothing of the
-run."""
+"""``state``: ``{type, name, message, timestamp}``. ``log``: ``{level, logger, message, timestamp}``. ``progress``: ``{done,
+total, what}``. ``result``, the last one: ``{state, result}``. ``error``, the last one too: following failed, which says nothing
+of the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class CatalogueEntry:
     concurrency: int | None = None
     """Runs at once; one more waits (``ENQUEUE``). None means no limit."""
     schedule: Schedule | None = None
+    one_of: tuple[str, ...] = ()
+    """Parameters of which exactly one is to be given, which a schema made from a signature cannot say."""
     internal: bool = False
 
     @property
@@ -85,7 +87,10 @@ class CatalogueEntry:
             known = ", ".join(self.model.model_fields) or "none"
             hint = f" (known: {known})" if first["type"] == "extra_forbidden" else ""
             raise InputInvalid(f"{where}: {first['msg']}{hint}.", field=where) from error
-        return valid.model_dump(mode="json", exclude_unset=True)
+        given = valid.model_dump(mode="json", exclude_unset=True)
+        if self.one_of and sum(given.get(name) is not None for name in self.one_of) != 1:
+            raise InputInvalid(f"Give exactly one of {', '.join(self.one_of)}.", field=f"parameters.{self.one_of[0]}")
+        return given
 
 
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
@@ -93,7 +98,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
         entry.name: entry
         for entry in (
             CatalogueEntry("conversation", "flows.chat", internal=True),
-            CatalogueEntry("chat_turn", "flows.chat", concurrency=8),
+            CatalogueEntry("chat_turn", "flows.chat", concurrency=8, one_of=("turn_id", "message_id")),
             CatalogueEntry(
                 "purge_history",
                 "flows.upkeep",

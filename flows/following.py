@@ -18,7 +18,7 @@ from core.runs import Cursor, RunEvent
 from core.store.runs import Runs
 from flows.prefect_link import PrefectLink, in_our_words
 from flows.run_log import RunLog
-from flows.run_views import is_final, read_run, state_of, viewed
+from flows.run_views import is_final, plain, read_run, state_of, viewed
 from tasks.runs import PROGRESS
 
 log = structlog.get_logger(__name__)
@@ -60,11 +60,11 @@ class RunFeed:
         except PilothouseError as error:
             self._fail(error)
         except (OSError, TimeoutError) as error:
-            log.info("run_feed_lost", run_id=str(self._run_id), error=type(error).__name__)
             self._fail(PrefectNotReady("The connection to Prefect was lost; follow the run again in a moment."))
+            log.info("run_feed_lost", run_id=str(self._run_id), error=type(error).__name__)
         except Exception as error:
-            log.warning("run_feed_failed", run_id=str(self._run_id), exc_info=error)
             self._fail(PrefectNotReady("Following the run failed; try again in a moment."))
+            log.warning("run_feed_failed", run_id=str(self._run_id), exc_info=error)
         finally:
             self.log.end()
 
@@ -133,12 +133,19 @@ class RunFeed:
 
     def _state(self, state_id: UUID, at: datetime, kind: str, name: str, message: str | None) -> None:
         if self._new(state_id):
-            self.log.append("state", _micros(at), {"type": kind, "name": name, "message": message or None, "timestamp": at})
+            self.log.append(
+                "state", _micros(at), {"type": kind, "name": name, "message": message or None, "timestamp": plain(at)}
+            )
 
     def _line(self, line: Log) -> None:
         if self._new(line.id):
             self._last_log = max(self._last_log, line.timestamp) if self._last_log else line.timestamp
-            data = {"level": LEVELS.get(line.level, str(line.level)), "message": line.message, "timestamp": line.timestamp}
+            data = {
+                "level": LEVELS.get(line.level, str(line.level)),
+                "logger": line.name,
+                "message": line.message,
+                "timestamp": plain(line.timestamp),
+            }
             self.log.append("log", _micros(line.timestamp), data)
 
     def _new(self, item_id: UUID) -> bool:

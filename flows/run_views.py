@@ -1,5 +1,6 @@
 """Prefect's runs and states in our own shapes."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +21,16 @@ def parsed_id(text: str) -> UUID:
         raise NotFound("There is no such run.") from error
 
 
+def plain(at: datetime) -> datetime:
+    """Prefect's own kind of datetime as the standard one, in UTC."""
+    return datetime.fromisoformat(at.isoformat()).astimezone(UTC)
+
+
 def state_of(state: State[Any] | None) -> RunState:
     """A run that has no state yet is about to be scheduled."""
     if state is None:
         return RunState("SCHEDULED", "Scheduled", None, None)
-    return RunState(state.type.value, state.name or state.type.value.title(), state.message or None, state.timestamp)
+    return RunState(state.type.value, state.name or state.type.value.title(), state.message or None, plain(state.timestamp))
 
 
 def is_final(run: FlowRun) -> bool:
@@ -50,7 +56,7 @@ async def viewed(link: PrefectLink, kept: Runs, run: FlowRun) -> RunView:
         state=state_of(run.state),
         final=final,
         result=await kept.result_of(str(run.id)) if final else None,
-        start_time=run.start_time,
-        end_time=run.end_time,
+        start_time=plain(run.start_time) if run.start_time else None,
+        end_time=plain(run.end_time) if run.end_time else None,
         prefect_url=link.run_url(str(run.id)),
     )

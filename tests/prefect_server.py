@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from core.config import PrefectServer, Settings, child_environment, prefect_environment
@@ -110,3 +111,59 @@ def prefect_client(prefect_server: RunningServer) -> Iterator[RunningServer]:
     known = {getattr(prefect.settings, name): value for name, value in values.items() if hasattr(prefect.settings, name)}
     with prefect.settings.temporary_settings(known):
         yield prefect_server
+
+
+SERVE = """
+import asyncio
+from core.config import apply_environment, load_settings, prefect_environment
+settings = load_settings()
+apply_environment(prefect_environment(settings, "flows"))
+from deployments.flows_server import serve
+asyncio.run(serve(settings))
+"""
+
+
+@dataclass
+class ServedFlows:
+    """A flows process and what it works with."""
+
+    server: RunningServer
+    database_url: str
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        values = {
+            "DATABASE_URL": self.database_url,
+            "PILOTHOUSE_DATA_DIR": str(self.server.settings.data_dir),
+            "PREFECT_API_URL": self.server.api_url,
+        }
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SERVE], env=child_environment(values), stdout=output, stderr=output, start_new_session=True
+            )
+        deadline = time.monotonic() + START
+        while b"flows_served" not in self.log.read_bytes():
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def served_flows(
+    prefect_server: RunningServer, postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedFlows]:
+    """A flows process for whoever leaves it running, with a database of ours that all its tests share."""
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE served TEMPLATE {template_database} STRATEGY file_copy".encode())
+    served = ServedFlows(prefect_server, postgres.url("served"), tmp_path_factory.mktemp("flows") / "flows.log")
+    served.start()
+    yield served
+    served.stop()
