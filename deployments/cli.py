@@ -22,6 +22,7 @@ class Listed(NamedTuple):
 COMMANDS = (
     Listed("up", "deployments.up:up", "Start everything on this machine and stay in the foreground."),
     Listed("serve", "deployments.serve:app", "Run one part alone against given engines: api, flows."),
+    Listed("token", "deployments.tokens:app", "Tokens for the API: create, list, revoke."),
     Listed("config", "deployments.configuring:app", "Settings in force, and where each came from."),
     Listed("logs", "deployments.logs:logs", "A part's log; the list of parts without one."),
 )

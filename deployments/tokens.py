@@ -25,7 +25,11 @@ T = TypeVar("T")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 LONGEST = timedelta(days=36_500)
 
-app = typer.Typer(no_args_is_help=True, help="Tokens for the API. Example: pilothouse token create --name dify --scope chat")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Tokens for the API. Example: pilothouse token create --name dify --scope chat",
+)
 
 Config = Annotated[Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")]
