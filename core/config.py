@@ -69,9 +69,11 @@ def load_settings(
     """
     variables = os.environ if environ is None else environ
     arguments = from_arguments(overrides or {})
-    base: dict[KeyPath, object] = {("data_dir",): _data_dir(variables), ("timezone",): _timezone(variables)}
+    base: dict[KeyPath, object] = {("timezone",): _timezone(variables)}
+    if (data_dir := _data_dir(variables)) is not None:
+        base["data_dir",] = data_dir
     entries: Entries = {}
-    file, hints = _file(config, arguments, variables, Path(str(base["data_dir",])))
+    file, hints = _file(config, arguments, variables, data_dir)
     if file is not None:
         entries |= from_file(file, Settings)
     own = from_variables(variables, Settings, entries)
@@ -90,26 +92,35 @@ def load_settings(
 
 
 def _file(
-    config: Path | None, arguments: Entries, variables: Mapping[str, str], default: Path
+    config: Path | None, arguments: Entries, variables: Mapping[str, str], default: Path | None
 ) -> tuple[Path | None, tuple[str, ...]]:
     """The file to read: the one named, else ``./pilothouse.toml``, else the one in the data directory."""
     named = config or (Path(text).expanduser() if (text := variables.get("PILOTHOUSE_CONFIG", "").strip()) else None)
     if named is not None:
         return named, ()
     given = arguments.get(("data_dir",))
-    folder = Path(str(given.value)) if given else Path(variables.get("PILOTHOUSE_DATA_DIR", "").strip() or default)
-    here, there = Path.cwd() / FILE, folder.expanduser().absolute() / FILE
+    folder = str(given.value) if given else variables.get("PILOTHOUSE_DATA_DIR", "").strip() or default
+    here = Path.cwd() / FILE
+    there = here if folder is None else Path(folder).expanduser().absolute() / FILE
     if here.is_file():
         both = there.is_file() and there != here
         return here, (f"{there} is not read: {here} comes first; --config names one of them",) if both else ()
     return (there if there.is_file() else None), ()
 
 
-def _data_dir(variables: Mapping[str, str]) -> Path:
-    """The XDG data directory's ``pilothouse``; a relative ``XDG_DATA_HOME`` counts as unset, as its specification says."""
+def _data_dir(variables: Mapping[str, str]) -> Path | None:
+    """The XDG data directory's ``pilothouse``; a relative ``XDG_DATA_HOME`` counts as unset, as its specification says.
+
+    None for a user without a home, as containers give them: then ``data_dir`` has to be set.
+    """
     given = Path(variables.get("XDG_DATA_HOME", ""))
-    home = Path(variables["HOME"]) if variables.get("HOME") else Path.home()
-    return (given if given.is_absolute() else home / ".local" / "share") / "pilothouse"
+    if given.is_absolute():
+        return given / "pilothouse"
+    try:
+        home = Path(variables["HOME"]) if variables.get("HOME") else Path.home()
+    except RuntimeError:
+        return None
+    return home / ".local" / "share" / "pilothouse"
 
 
 def _timezone(variables: Mapping[str, str], etc: Path = Path("/etc")) -> str:

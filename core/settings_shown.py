@@ -16,18 +16,20 @@ from core.settings_sources import PREFIX, Entries, KeyPath, annotation_at, dotte
 def explained(problem: ErrorDetails, entries: Entries) -> str:
     """One line: the source, the key, what was expected. The value itself is left out, since it may be a secret."""
     location = tuple(str(part) for part in problem["loc"])
-    path = next((p for end in range(len(location), 0, -1) if (p := location[:end]) in entries), None)
-    if path is None:  # a rule over several settings, or a required key whose neighbours are there
-        near = next((entry.origin for p, entry in entries.items() if location and p[: len(location) - 1] == location[:-1]), None)
-        origin = f"{near or 'settings'}: "
-    else:
-        origin = f"{entries[path].origin}: "
-    if problem["type"] == "extra_forbidden":
-        return f"{origin}unknown key {dotted(location)}{_suggestion(location, origin.startswith(PREFIX))}"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    origin = _origin(location or (message.split()[0],), entries)
+    if problem["type"] == "extra_forbidden":
+        return f"{origin}: unknown key {dotted(location)}{_suggestion(location, origin.startswith(PREFIX))}"
     if problem["type"] == "missing":
-        message = "expected a value, but it is missing"
-    return f"{origin}{dotted(location)}: {message}" if location else f"{origin}{message}"
+        message = f"expected a value, but it is missing (set it here or by {variable(location)})"
+    return f"{origin}: {dotted(location)}: {message}" if location else f"{origin}: {message}"
+
+
+def _origin(location: KeyPath, entries: Entries) -> str:
+    """Who gave the value at this place, or the table it is missing from."""
+    at = next((entries[location[:end]].origin for end in range(len(location), 0, -1) if location[:end] in entries), None)
+    beside = (entry.origin for path, entry in entries.items() if len(location) > 1 and path[: len(location) - 1] == location[:-1])
+    return at or next(beside, "settings")
 
 
 def _suggestion(location: KeyPath, as_variable: bool) -> str:

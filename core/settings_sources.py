@@ -154,6 +154,8 @@ def from_arguments(arguments: Mapping[str, object]) -> Entries:
 def settled(path: KeyPath, entry: Entry, tree: type[BaseModel], environ: Mapping[str, str]) -> object:
     """The entry's value with secrets fetched from where they point and paths made absolute."""
     kind = annotation_at(tree, path)
+    if isinstance(entry.value, bool) and kind in (int, float):  # to Python, and so to pydantic, true is 1
+        raise ConfigurationInvalid(f"{entry.origin}: {dotted(path)}: expected a number")
     if kind is SecretStr and isinstance(entry.value, str):
         return _secret(path, entry, environ)
     if kind is Path and isinstance(entry.value, str | Path):

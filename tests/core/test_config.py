@@ -45,6 +45,15 @@ def test_the_data_directory_follows_xdg_but_not_a_relative_one(load: Load, tmp_p
     assert load({"XDG_DATA_HOME": "data"}).data_dir == tmp_path / "home/.local/share/pilothouse"
 
 
+def test_a_user_without_a_home_has_to_name_a_directory(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert "PILOTHOUSE_DATA_DIR" in refusal(load, {"HOME": ""})
+    assert load({"HOME": "", "PILOTHOUSE_DATA_DIR": "/srv/p"}).data_dir == Path("/srv/p")
+
+
 def test_each_source_wins_over_the_one_before(load: Load) -> None:
     toml = "port = 1001"
     assert (load(toml=toml).port, load(toml=toml).sources["port"]) == (1001, "pilothouse.toml")
@@ -137,6 +146,8 @@ def test_relative_paths_start_from_the_file_that_names_them(load: Load, tmp_path
         ("log_level = 'loud'", "pilothouse.toml: log_level: expected 'debug', 'info', 'warning' or 'error'"),
         ("timezone = 'Mars/Base'", "pilothouse.toml: timezone: expected an IANA time zone"),
         ("tls_cert = 'none.pem'", "pilothouse.toml: tls_cert: expected the path of a readable file"),
+        ("port = true", "pilothouse.toml: port: expected a number"),
+        ("workers = 2", "pilothouse.toml: workers above 1 share their streams"),
         ("port = ", "is not valid TOML"),
     ],
 )
@@ -154,7 +165,10 @@ def test_a_wrong_file_is_refused_naming_file_key_and_expectation(load: Load, tom
         ({"PILOTHOUSE_CHAT__QEUE": "1"}, "did you mean PILOTHOUSE_CHAT__QUEUE?"),
         ({"PILOTHOUSE_SOURCES": "x"}, "PILOTHOUSE_SOURCES: unknown key sources"),
         ({"PORT": "http"}, "PORT: port: expected a valid integer"),
-        ({"PILOTHOUSE_WORKERS": "2"}, "expected redis.url"),
+        (
+            {"PILOTHOUSE_WORKERS": "2"},
+            "PILOTHOUSE_WORKERS: workers above 1 share their streams over Redis or Valkey: expected redis.url",
+        ),
         ({"DATABASE_URL": "mysql://root:hunter2@h/db"}, "DATABASE_URL: database.url: expected an address such as postgresql://"),
         ({"PILOTHOUSE_PUBLIC_URL": "example.com"}, "PILOTHOUSE_PUBLIC_URL: public_url: expected an address"),
     ],
