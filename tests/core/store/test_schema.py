@@ -69,9 +69,7 @@ async def test_a_database_of_an_earlier_release_is_brought_up_to_date(empty_data
         connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        connection.exec_driver_sql(
-            "INSERT INTO pilothouse.sessions (id, expires_at) VALUES ('kept', now() + interval '1 day')"
-        )
+        connection.exec_driver_sql("INSERT INTO pilothouse.sessions (id, expires_at) VALUES ('kept', now() + interval '1 day')")
     assert await migrate(empty_database_url) is (newest_revision() != "0001")
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT id FROM pilothouse.sessions").scalar_one() == "kept"
