@@ -149,6 +149,8 @@ async def test_a_key_stands_for_one_run(api: httpx.AsyncClient) -> None:
     assert first.status_code == second.status_code == other.status_code == 202
     assert first.json()["runId"] == second.json()["runId"] != other.json()["runId"]
     assert (await post("flows:purge_history", False)).json()["code"] == "conflict"
+    for answer in (first, other):  # one after the other: the flow runs once at a time
+        assert (await follow(api, answer.json()["runId"]))[-1]["data"]["state"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,7 @@ async def test_scopes(api: httpx.AsyncClient) -> None:
     assert await status("read", "POST", f"/runs/{run_id}/cancel") == 403
     assert await status("flows:purge_history", "GET", f"/runs/{run_id}/events") == 200
     assert await status("flows:purge_history", "POST", f"/runs/{run_id}/cancel") == 202
+    assert (await follow(api, run_id))[-1]["event"] == "result"
     listed = (await api.get("/flows", headers={"Authorization": "Bearer flows:purge_history"})).json()["flows"]
     assert [flow["name"] for flow in listed] == ["purge_history"]
 
