@@ -100,12 +100,14 @@ async def opened(batches: AsyncGenerator[list[StreamEvent], None]) -> AsyncGener
     """
     begun = monotonic()
     first: list[StreamEvent] = []
-    async for first in batches:
-        if first or monotonic() - begun > HOLD:
+    async for batch in batches:
+        first += batch
+        said = next((event for event in first if event.kind != "turn"), None)
+        if said is not None and said.kind == "error":
+            await batches.aclose()
+            raise failure(said)
+        if said is not None or monotonic() - begun > HOLD:
             break
-    if first and first[0].kind == "error" and first[0].n == 0:
-        await batches.aclose()
-        raise failure(first[0])
     return _chained(first, batches)
 
 

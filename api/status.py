@@ -1,13 +1,14 @@
 """Whether this process serves, and whether what it depends on does."""
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psutil
 from fastapi import APIRouter, Response
 
-from api.parts import Parts, TheParts
-from core.errors import DatabaseUnavailable
+from api.parts import TheParts
+from core.errors import PilothouseError
 
 router = APIRouter(tags=["health"])
 STARTED = time.time()
@@ -28,7 +29,8 @@ async def health(parts: TheParts) -> dict[str, Any]:
 @router.api_route("/ready", methods=["GET", "HEAD"], summary="Whether what it depends on serves")
 async def ready(parts: TheParts, response: Response) -> dict[str, Any]:
     """200 when chat can answer, else 503; ``missing`` names what does not answer. Chat works without Prefect."""
-    states = {"database": await _database(parts), "models": await _models(parts)}
+    states = {"database": await _answers(parts.store.ping), "streams": await _answers(parts.streams.ping)}
+    states["models"] = await _answers(parts.models.resolve)
     missing = [name for name, serves in states.items() if not serves]
     response.status_code = 503 if missing else 200
     return {
@@ -38,13 +40,9 @@ async def ready(parts: TheParts, response: Response) -> dict[str, Any]:
     }
 
 
-async def _database(parts: Parts) -> bool:
+async def _answers(question: Callable[[], Awaitable[object]]) -> bool:
     try:
-        await parts.store.ping()
-    except DatabaseUnavailable:
+        await question()
+    except PilothouseError:
         return False
     return True
-
-
-async def _models(parts: Parts) -> bool:
-    return bool(await parts.models.all())

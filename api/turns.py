@@ -1,5 +1,6 @@
 """What the chat's own paths and OpenAI's share: asking, waiting for the whole answer, texts that can be kept."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
@@ -10,6 +11,8 @@ from core.errors import BodyTooLarge, InputInvalid, TurnInterrupted, named
 from core.following import follow_turn
 from core.store.turns import TurnRecord
 from flows.asking import Asked, Question
+
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 async def ask(parts: Parts, request: Request, question: Question) -> Asked:
@@ -36,11 +39,13 @@ async def answered(parts: Parts, turn_id: str) -> TurnRecord:
 
 
 def checked_texts(value: object, field: str = "body") -> None:
-    """Raises ``InputInvalid`` naming the field that holds a NUL character, which PostgreSQL keeps in no text."""
+    """Raises ``InputInvalid`` naming the field with a character that no database keeps: NUL, or half of a surrogate pair."""
     match value:
         case str():
             if "\x00" in value:
                 raise InputInvalid(f"{field}: a NUL character cannot be kept; leave it out.", field=field)
+            if not value.isascii() and SURROGATE.search(value):
+                raise InputInvalid(f"{field}: half of a surrogate pair is no text; send whole characters.", field=field)
         case Mapping():
             for key, inner in value.items():
                 checked_texts(key, field)

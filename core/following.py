@@ -12,6 +12,8 @@ from core.streams import Streams
 
 BEAT = 2.5
 """Seconds of silence after which an empty batch is yielded."""
+AGAIN = 0.5
+"""Seconds until a turn without a log is looked for again: until its process wrote a first event, or was found dead."""
 QUIET_BEATS = 3
 """Silent beats after which the store is asked whether the turn's process ended it, or died."""
 
@@ -22,34 +24,34 @@ async def follow_turn(streams: Streams, turns: Turns, turn_id: str, after: int =
     Raises ``NotFound`` on the first step for a turn that never was.
     """
     seen = after
-    try:
-        quiet = 0
-        async with aclosing(streams.follow(turn_id, after, BEAT)) as batches:
-            async for batch in batches:
-                yield batch
-                if batch:
-                    seen, quiet = batch[-1].n, 0
-                    if batch[-1].kind == "done":
-                        return
-                    continue
-                quiet += 1
-                if quiet % QUIET_BEATS == 0 and (await turns.get(turn_id)).status not in ACTIVE:
-                    break
-    except LookupError:
-        pass  # no log is held any more: the turn itself was kept
-    async with aclosing(_kept(streams, turns, turn_id, seen)) as batches:
-        async for batch in batches:
-            yield batch
-
-
-async def _kept(streams: Streams, turns: Turns, turn_id: str, after: int) -> AsyncGenerator[list[StreamEvent], None]:
-    """The end of a turn that has no log here: once it has ended, by its process or by whoever found that one dead."""
-    record = await turns.get(turn_id)
-    while record.status in ACTIVE:
-        yield []
-        await pause(BEAT / 5)
+    while True:
+        try:
+            async with aclosing(_live(streams, turns, turn_id, seen)) as batches:
+                async for batch in batches:
+                    yield batch
+                    if batch:
+                        seen = batch[-1].n
+                        if batch[-1].kind == "done":
+                            return
+        except LookupError:
+            pass  # no log is held here: not yet, or not any more
         record = await turns.get(turn_id)
-    yield replayed(record, after)
+        if record.status not in ACTIVE:
+            yield replayed(record, seen)
+            return
+        yield []
+        await pause(AGAIN)
+
+
+async def _live(streams: Streams, turns: Turns, turn_id: str, after: int) -> AsyncGenerator[list[StreamEvent], None]:
+    """The turn's log, until ``done`` or until the store says that its process, dead or not, will not say it any more."""
+    quiet = 0
+    async with aclosing(streams.follow(turn_id, after, BEAT)) as batches:
+        async for batch in batches:
+            quiet = 0 if batch else quiet + 1
+            if quiet and quiet % QUIET_BEATS == 0 and (await turns.get(turn_id)).status not in ACTIVE:
+                return
+            yield batch
 
 
 def replayed(record: TurnRecord, after: int) -> list[StreamEvent]:

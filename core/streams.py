@@ -37,6 +37,9 @@ class Streams(Protocol):
         Raises ``LookupError`` on the first step when no log of that turn is held (any more).
         """
 
+    async def ping(self) -> None:
+        """Raises ``StreamsUnavailable`` unless streams can be shared."""
+
     async def aclose(self) -> None:
         """Release connections; readers still following end."""
 
@@ -165,6 +168,9 @@ class MemoryStreams:
         async with aclosing(log.follow(after, beat)) as batches:
             async for batch in batches:
                 yield batch
+
+    async def ping(self) -> None:
+        """Memory is always there."""
 
     async def aclose(self) -> None:
         for log in self._logs.values():

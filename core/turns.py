@@ -79,6 +79,7 @@ class RunningTurn:
         self._reader: asyncio.Task[Any] | None = None
         self._ending: asyncio.Task[Outcome] | None = None
         self._stopped_as: Status | None = None
+        self._told: Status = "queued"
 
     def __str__(self) -> str:
         return self.id
@@ -136,6 +137,7 @@ class RunningTurn:
         self._reader = asyncio.current_task()
         try:
             await self._turn_comes()
+            self._tell("running")
             return await self._attempt()
         except PilothouseError:
             raise
@@ -246,6 +248,11 @@ class RunningTurn:
     def _send(self, kind: Kind, data: dict[str, Any] | None) -> None:
         self._streams.publish(self.id, kind, b"" if data is None else orjson.dumps(data))
 
+    def _tell(self, status: Status) -> None:
+        if self._told != status:
+            self._told = status
+            self._send("turn", {"turnId": self.id, "sessionId": self.session_id, "status": status})
+
     async def _end(self, status: Status, failure: PilothouseError | None) -> Outcome:
         # A task of its own: whoever is cancelled meanwhile, the outcome is saved and the stream ended, once.
         if self._ending is None:
@@ -265,7 +272,7 @@ class RunningTurn:
         elif failure is not None:
             code = TurnInterrupted.code if status == "interrupted" else failure.code
             self._send("error", {"error": {"code": code, "message": failure.message}})
-        self._send("turn", {"turnId": self.id, "sessionId": self.session_id, "status": status})
+        self._tell(status)
         self._send("done", None)
         self.ended.set()
         return outcome

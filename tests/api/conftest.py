@@ -1,0 +1,77 @@
+"""One API for most tests of its paths; those that break something start their own."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.postgres import EmbeddedPostgres
+from tests.api.serving import Chat, Served, provider
+from tests.conftest import statement
+from tests.prefect_server import RunningServer
+from tests.upstream import FakeUpstream
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture(scope="session")
+def standing_upstream() -> Iterator[FakeUpstream]:
+    """A fake upstream for the session's API."""
+    up = FakeUpstream()
+    runner = asyncio.Runner()
+    runner.run(up.__aenter__())
+    yield up
+    runner.run(up.__aexit__(None, None, None))
+    runner.close()
+
+
+@pytest.fixture(scope="session")
+def served(
+    postgres: EmbeddedPostgres,
+    template_database: str,
+    prefect_server: RunningServer,
+    standing_upstream: FakeUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    """The API on the session's engines."""
+    name = f"api_{secrets.token_hex(4)}"
+    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
+    providers = {"fake": provider(standing_upstream.base_url)}
+    api = Served(tmp_path_factory.mktemp("api"), postgres.url(name), providers, prefect_server.api_url)
+    with ThreadPoolExecutor(1) as beside:
+        api.token = beside.submit(asyncio.run, api.make_token()).result()
+    api.start()
+    yield api
+    assert api.stop() == 0
+
+
+@pytest.fixture
+async def chat(served: Served) -> AsyncGenerator[Chat, None]:
+    """A fresh session of the session's API."""
+    async with served.client() as client:
+        yield await Chat(client).open()
+
+
+@pytest.fixture
+def serve(database_url: str, tmp_path: Path) -> Iterator[Serve]:
+    """Starts APIs of the test's own, all on one fresh database; stopped after it."""
+    with ExitStack() as stack:
+
+        def start(*, providers: dict[str, Any], token: str = "", **more: Any) -> Served:
+            folder = tmp_path / secrets.token_hex(4)
+            folder.mkdir()
+            api = Served(folder, database_url, providers, **more)
+            stack.callback(api.stop)
+            if token:
+                api.token = token
+            else:
+                with ThreadPoolExecutor(1) as beside:
+                    api.token = beside.submit(asyncio.run, api.make_token()).result()
+            return api.start()
+
+        yield start
