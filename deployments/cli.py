@@ -22,6 +22,9 @@ class Listed(NamedTuple):
 COMMANDS = (
     Listed("up", "deployments.up:up", "Start everything on this machine and stay in the foreground."),
     Listed("serve", "deployments.serve:app", "Run one part alone against given engines: api, flows."),
+    Listed("chat", "deployments.chatting:chat", "One streamed answer, or a small prompt loop."),
+    Listed("run", "deployments.running:run", "Run a flow and follow it; the exit code is the outcome."),
+    Listed("setup", "deployments.setup:setup", "Publish blocks, deployments, schedules and limits to Prefect."),
     Listed("token", "deployments.tokens:app", "Tokens for the API: create, list, revoke."),
     Listed("config", "deployments.configuring:app", "Settings in force, and where each came from."),
     Listed("logs", "deployments.logs:logs", "A part's log; the list of parts without one."),
@@ -53,7 +56,7 @@ def _loaded(target: str, name: str | None) -> Any:
     if isinstance(found, typer.Typer):
         command = get_command(found)
     else:
-        alone = typer.Typer()
+        alone = typer.Typer(add_completion=False)
         alone.command(name)(found)
         command = get_command(alone)
     command.name = name
