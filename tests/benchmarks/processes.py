@@ -1,0 +1,158 @@
+"""What a measurement runs against: the fake upstream, ``pilothouse up`` and the litellm proxy, each a process of its own."""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import psutil
+import psycopg
+
+from tests.upstream.server import KEY
+
+HERE = Path(__file__).parents[2]
+START = 180.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running(
+    command: list[str], log: Path, ready: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is up when ``ready`` is in its log; asked to end afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=HERE, env=os.environ | (environment or {}), stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + START
+        while ready not in log.read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{command[0]} did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@contextmanager
+def fake_upstream(folder: Path) -> Iterator[int]:
+    """Gives its port."""
+    port = free_port()
+    with running([sys.executable, "-m", "tests.upstream", "--port", str(port)], folder / "upstream.log", "fake upstream:"):
+        yield port
+
+
+class Pilothouse:
+    """A running ``pilothouse up``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], data_dir: Path, port: int, log: Path) -> None:
+        self.data_dir, self.port, self.log = data_dir, port, log
+        self.token = (data_dir / "admin-token").read_text().strip()
+        self._up = psutil.Process(process.pid)
+        self._api: psutil.Process | None = None
+        self._engines = json.loads((data_dir / "run" / "engines.json").read_text())
+
+    def memory(self) -> dict[str, float]:
+        """Megabytes by part; PostgreSQL's shared pages are counted once (proportional set size)."""
+        parts: dict[str, float] = {"up": self._up.memory_info().rss / 1e6}
+        for child in self._up.children():
+            name = part_of(child.cmdline())
+            for process in (child, *child.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    used = process.memory_full_info().pss if name == "postgres" else process.memory_info().rss
+                    parts[name] = parts.get(name, 0.0) + used / 1e6
+        return parts
+
+    def api_memory(self) -> float:
+        """Megabytes of the API's process."""
+        if self._api is None:
+            self._api = next(child for child in self._up.children() if part_of(child.cmdline()) == "api")
+        used: int = self._api.memory_info().rss
+        return used / 1e6
+
+    def query(self, statement: str) -> int:
+        with psycopg.connect(self._engines["database_url"]) as connection:
+            row = connection.execute(statement.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def sizes(self) -> tuple[float, float]:
+        """Megabytes of our database and of Prefect's."""
+        ours, prefects = (self.query(f"SELECT pg_database_size('{name}')") for name in ("pilothouse", "prefect"))
+        return ours / 1e6, prefects / 1e6
+
+    def task_runs(self) -> int:
+        """Completed task runs that Prefect knows."""
+        url = f"{self._engines['prefect_url']}/task_runs/count"
+        body = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+        login = self._engines["prefect_auth"].encode()
+        headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}", "Content-Type": "application/json"}
+        with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+            return int(answer.read())
+
+
+def part_of(command: list[str]) -> str:
+    """The name of a part of ``up`` by its command line."""
+    text = " ".join(command)
+    known = {
+        "serve api": "api",
+        "serve flows": "flows",
+        "prefect server": "prefect",
+        "postgres": "postgres",
+        "model_server": "model",
+    }
+    return next((name for mark, name in known.items() if mark in text), text[:30])
+
+
+@contextmanager
+def pilothouse(folder: Path, upstream_port: int, models: tuple[str, ...] = ("plain", "slow-20")) -> Iterator[Pilothouse]:
+    """Everything on: embedded PostgreSQL, Prefect, flows; the fake upstream is its only provider."""
+    config, data, port, log = folder / "pilothouse.toml", folder / "data", free_port(), folder / "up.log"
+    offered = ", ".join(f'{{name = "{name}"}}' for name in models)
+    config.write_text(
+        f'[providers.fake]\nbase_url = "http://127.0.0.1:{upstream_port}/v1"\napi_key = "{KEY}"\nmodels = [{offered}]\n'
+    )
+    command = [sys.executable, "-m", "deployments.cli", "up", "--config", str(config), "--data-dir", str(data)]
+    command += ["--port", str(port), "--prefect-port", str(free_port())]
+    with running(command, log, "all parts up") as process:
+        yield Pilothouse(process, data, port, log)
+
+
+@contextmanager
+def litellm(folder: Path, upstream_port: int, venv: Path) -> Iterator[tuple[int, int]]:
+    """The proxy with one worker and no database; gives its port and process id. Installed into ``venv`` unless it is there."""
+    if not (venv / "bin" / "litellm").exists():
+        uv = shutil.which("uv")
+        if uv is None:
+            raise SystemExit("uv is needed to install litellm; or give --without-litellm")
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], check=True)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(venv / "bin" / "python"), "litellm[proxy]"], check=True)
+    parameters = {"model": "openai/plain", "api_base": f"http://127.0.0.1:{upstream_port}/v1", "api_key": KEY}
+    config = folder / "litellm.json"
+    config.write_text(json.dumps({"model_list": [{"model_name": "plain", "litellm_params": parameters}]}))
+    port = free_port()
+    command = [str(venv / "bin" / "litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    environment = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_TELEMETRY": "False",
+        "DO_NOT_TRACK": "1",
+        "LITELLM_LOG": "ERROR",
+    }
+    with running(command, folder / "litellm.log", "Uvicorn running", environment) as process:
+        yield port, process.pid
