@@ -63,6 +63,7 @@ def test_the_level_holds_for_us_and_for_libraries(stream: io.StringIO) -> None:
 def test_libraries_that_set_up_logging_themselves_are_brought_back(stream: io.StringIO) -> None:
     logging.getLogger("uvicorn").handlers = [logging.StreamHandler(io.StringIO())]
     logging.getLogger("uvicorn").propagate = False
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     configure("info", stream=stream)
     configure("info", stream=stream)
     logging.getLogger("uvicorn.error").info("Started")
