@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from prefect import tags
 from prefect.context import AsyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -84,9 +83,10 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(relay.drain, 3.0)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
         conversations.on_end.append(ledger.note)
+        keeper = RunKeeper(boot_id, store, conversations, link, relay)
+        ledger.on_orphans.append(keeper.crash)
         await ledger.start()
         stack.push_async_callback(ledger.stop)
-        keeper = RunKeeper(boot_id, store, conversations, link, relay)
         keeper.start()
         stack.push_async_callback(keeper.stop)
         stack.push_async_callback(conversations.aclose, GRACE)
@@ -107,8 +107,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
 
 
 async def _conversations(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> Conversations:
-    """What runs opened later shall find around them: one client, our tags, no thread for each run's heartbeat."""
+    """What runs opened later shall find around them: one client, no thread for each run's heartbeat."""
     await stack.enter_async_context(AsyncClientContext.get_or_create())
-    stack.enter_context(tags(TAG, HELD, boot_tag(boot_id)))
     stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
-    return Conversations(settings.chat, link.presence)
+    return Conversations(settings.chat, link.presence, (TAG, HELD, boot_tag(boot_id)))

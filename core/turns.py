@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
-import orjson
 import structlog
 
-from core.answers import Answer, carries_content
+from core.answers import carries_content
 from core.conversation import ChatModel, Message, ModelInfo, ModelRequest
 from core.errors import DatabaseUnavailable, PilothouseError, ProviderFailed, ProviderUnavailable, TurnInterrupted
-from core.events import Kind
 from core.history import fit
 from core.saving import save
 from core.store.turns import NewTurn, Outcome, Status, Turns
 from core.streams import Streams
+from core.voice import Voice
 
 log = structlog.get_logger(__name__)
 
@@ -55,14 +54,14 @@ class RunningTurn:
         self.flow_run_id: str | None = None
         self.task_run_id: str | None = None
         self.outcome: Outcome | None = None
-        self.answer = Answer()
-        self.marks: list[int] = []
+        self.voice = Voice(streams, turn.id, turn.session_id)
         self.ended = asyncio.Event()
+        self.spoke = asyncio.Event()
+        """The first token is on its way to the readers, or the turn has ended without one."""
         self.tracking = asyncio.Event()
         """The ids of its runs are known."""
         self._turn = turn
         self._candidates = list(candidates)
-        self._streams = streams
         self._turns = turns
         self._system = system
         self._notice = notice
@@ -73,13 +72,11 @@ class RunningTurn:
         self._not_before = 0.0
         self._born = time.monotonic()
         self._first_token: float | None = None
-        self._created = int(time.time())
         self._asked: Candidate = self._candidates[0]
         self._ahead: asyncio.Task[Outcome] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._ending: asyncio.Task[Outcome] | None = None
         self._stopped_as: Status | None = None
-        self._told: Status = "queued"
 
     def __str__(self) -> str:
         return self.id
@@ -137,7 +134,7 @@ class RunningTurn:
         self._reader = asyncio.current_task()
         try:
             await self._turn_comes()
-            self._tell("running")
+            self.voice.tell("running")
             return await self._attempt()
         except PilothouseError:
             raise
@@ -204,7 +201,7 @@ class RunningTurn:
     async def _read(self, model: ChatModel, info: ModelInfo) -> None:
         options = {name: value for name, value in self._turn.options.items() if name != "model"}
         request = ModelRequest(info.name, self._fitted(info), options)
-        self.answer = Answer()
+        self.voice.speak_for(info.name)
         held: list[dict[str, Any]] = []
         async with aclosing(model.stream(request)) as chunks:
             async for chunk in chunks:
@@ -213,45 +210,18 @@ class RunningTurn:
                     if not carries_content(chunk) and not _finishes(chunk):
                         continue
                     self._first_token = time.monotonic()
-                    self._say_notice()
+                    if self._notice is not None:
+                        self.voice.notice(self._notice)
                     for early in held:
-                        self._publish(early)
+                        self.voice.say(early)
+                    self.spoke.set()
                 else:
-                    self._publish(chunk)
+                    self.voice.say(chunk)
 
     def _fitted(self, info: ModelInfo) -> list[Message]:
         asked = self._turn.options.get("max_completion_tokens") or self._turn.options.get("max_tokens")
         reserve = min(asked or info.max_output or min(4096, info.context // 4), info.context // 2)
         return fit(self._prompt or [], [dict(message) for message in self._turn.messages], info.context, reserve)
-
-    def _say_notice(self) -> None:
-        if self._notice is not None:
-            self._publish(
-                {"choices": [{"index": 0, "delta": {"role": "assistant", "content": self._notice}, "finish_reason": None}]}
-            )
-
-    def _publish(self, chunk: dict[str, Any]) -> None:
-        self.answer.feed(chunk)
-        choices = chunk.get("choices")
-        if choices:
-            self._send("chunk", {**self._frame(), "choices": choices})
-            self.marks.append(len(self.answer.text))
-
-    def _frame(self) -> dict[str, Any]:
-        return {
-            "id": f"chatcmpl-{self.id}",
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": self._asked[1].name,
-        }
-
-    def _send(self, kind: Kind, data: dict[str, Any] | None) -> None:
-        self._streams.publish(self.id, kind, b"" if data is None else orjson.dumps(data))
-
-    def _tell(self, status: Status) -> None:
-        if self._told != status:
-            self._told = status
-            self._send("turn", {"turnId": self.id, "sessionId": self.session_id, "status": status})
 
     async def _end(self, status: Status, failure: PilothouseError | None) -> Outcome:
         # A task of its own: whoever is cancelled meanwhile, the outcome is saved and the stream ended, once.
@@ -265,31 +235,25 @@ class RunningTurn:
             await save(self._turns, self._turn, outcome)
         except DatabaseUnavailable as error:
             failure = failure or error
-        if outcome.usage is not None:
-            self._send("usage", {**self._frame(), "choices": [], "usage": outcome.usage})
-        if status == "cancelled":
-            self._send("error", {"error": {"code": "cancelled", "message": "The turn was cancelled."}})
-        elif failure is not None:
-            code = TurnInterrupted.code if status == "interrupted" else failure.code
-            self._send("error", {"error": {"code": code, "message": failure.message}})
-        self._tell(status)
-        self._send("done", None)
+        self.voice.end(status, failure)
+        self.spoke.set()
         self.ended.set()
         return outcome
 
     def _outcome(self, status: Status, failure: PilothouseError | None) -> Outcome:
         now = time.monotonic()
         model, info = self._asked
+        said = self.voice.answer
         first = None if self._first_token is None else round((self._first_token - self._born) * 1000)
         return Outcome(
             status=status,
-            answer=self.answer.text,
-            marks=self.marks,
-            message=None if self._first_token is None else self.answer.message(),
+            answer=said.text,
+            marks=self.voice.marks,
+            message=None if self._first_token is None else said.message(),
             provider=model.provider,
             model=info.name,
-            usage=self.answer.usage,
-            finish_reason=self.answer.finish_reason,
+            usage=said.usage,
+            finish_reason=said.finish_reason,
             error=None if failure is None else {"code": failure.code, "message": failure.message},
             first_token_ms=first,
             duration_ms=round((now - self._born) * 1000),

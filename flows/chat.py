@@ -5,13 +5,14 @@ opened beside its first turn, holds the turns that follow, and is closed when th
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import Annotated, Any
 
 import structlog
-from prefect import flow
-from prefect.context import FlowRunContext
+from prefect import flow, tags
+from prefect.context import FlowRunContext, TagsContext
 from pydantic import Field
 
 from core.config import ChatSettings, load_settings
@@ -27,6 +28,8 @@ from tasks.runs import keep_result
 log = structlog.get_logger(__name__)
 
 SESSIONLESS = "without-session"
+HEAD_START = 0.25
+"""Seconds that tracking waits for a turn's first token."""
 OPENING = 2.0
 """Seconds that tracking (never the answer) waits for a flow run to open before the turn is tracked as a run of its own."""
 
@@ -92,10 +95,12 @@ async def conversation(session_id: str) -> int:
     inbox.flow_run_id = str(context.flow_run.id)
     inbox.opened.set()
     held = 0
-    async with asyncio.TaskGroup() as turns:
-        while (turn := await inbox.next()) is not None:
-            held += 1
-            turns.create_task(_answered(turn))
+    # A task run with tags asks the server for a concurrency slot of each: two calls a turn for nothing.
+    with TagsContext(current_tags=set()):
+        async with asyncio.TaskGroup() as turns:
+            while (turn := await inbox.next()) is not None:
+                held += 1
+                turns.create_task(_answered(turn))
     return held
 
 
@@ -110,11 +115,13 @@ async def _answered(turn: RunningTurn) -> None:
 class Conversations:
     """The open conversations of this process.
 
-    Made inside the Prefect client context, tags and settings that its runs shall have: they are kept and used for each run.
+    Made inside the Prefect client context and settings that its runs shall have: they are kept and used for each run.
+    ``tagged`` are the tags of its flow runs.
     """
 
-    def __init__(self, settings: ChatSettings, presence: Presence) -> None:
+    def __init__(self, settings: ChatSettings, presence: Presence, tagged: Iterable[str] = ()) -> None:
         self._settings = settings
+        self._tags = tuple(tagged)
         self._presence = presence
         self._context: Context = copy_context()
         self._open: dict[str, OpenConversation] = {}
@@ -151,6 +158,10 @@ class Conversations:
             await asyncio.wait(self._runs, timeout=3.0)
 
     async def _track(self, key: str, turn: RunningTurn) -> None:
+        # The bookkeeping of a run takes milliseconds of CPU; the first token goes first.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEAD_START):
+                await turn.spoke.wait()
         try:
             inbox = self._inbox(key) if self._presence.up else None
             if inbox is not None and await _opens(inbox):
@@ -175,7 +186,8 @@ class Conversations:
     async def _hold(self, inbox: OpenConversation) -> None:
         current.set(inbox)
         try:
-            await conversation(inbox.key)
+            with tags(*self._tags):
+                await conversation(inbox.key)
         except Exception as error:  # noqa: BLE001  (whatever Prefect raises: turns are answered all the same)
             log.warning("conversation_run_lost", flow_run_id=inbox.flow_run_id, reason=type(error).__name__)
         finally:

@@ -24,6 +24,8 @@ class TurnLedger:
     def __init__(self, boot_id: str, role: str, store: Store, turns: Mapping[str, RunningTurn]) -> None:
         self.noted: list[tuple[str, str | None, str]] = []
         """Turn id, flow run id and task run id of turns whose runs are known; taken off once kept."""
+        self.on_orphans: list[Callable[[list[str]], None]] = []
+        """Each is called with the ids of turns that were ended because their process is dead."""
         self._boot_id = boot_id
         self._role = role
         self._tracking = Tracking(store)
@@ -36,7 +38,7 @@ class TurnLedger:
     async def start(self) -> None:
         """Take the lease, end what dead processes left, and begin to keep. Raises ``DatabaseUnavailable``."""
         await self._processes.renew(self._boot_id, self._role)
-        await self._tracking.end_orphans()
+        await self._end_orphans()
         for pause, work in ((TICK, self._keep_turns), (RENEW_SECONDS, self._hold_lease)):
             self._loops.append(asyncio.create_task(every(pause, work), name=f"{work.__name__} loop"))
 
@@ -59,10 +61,10 @@ class TurnLedger:
     async def _keep_turns(self) -> None:
         turns = self._turns
         self._kept = {turn_id: kept for turn_id, kept in self._kept.items() if turn_id in turns}
-        grown = [turn for turn in turns.values() if len(turn.marks) > self._kept.get(turn.id, 0) and turn.outcome is None]
+        grown = [turn for turn in turns.values() if len(turn.voice.marks) > self._kept.get(turn.id, 0) and turn.outcome is None]
         if grown:
-            await self._tracking.keep_partials([(turn.id, turn.answer.text, turn.marks) for turn in grown])
-            self._kept |= {turn.id: len(turn.marks) for turn in grown}
+            await self._tracking.keep_partials([(turn.id, turn.voice.answer.text, turn.voice.marks) for turn in grown])
+            self._kept |= {turn.id: len(turn.voice.marks) for turn in grown}
         if turns:
             for turn_id in await self._tracking.cancel_requests(self._boot_id):
                 if (turn := turns.get(turn_id)) is not None:
@@ -73,8 +75,13 @@ class TurnLedger:
 
     async def _hold_lease(self) -> None:
         await self._processes.renew(self._boot_id, self._role)
+        await self._end_orphans()
+
+    async def _end_orphans(self) -> None:
         if ended := await self._tracking.end_orphans():
             log.warning("turns_of_dead_process_ended", turns=len(ended))
+            for told in self.on_orphans:
+                told(ended)
 
 
 async def every(pause: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 FOREVER = 1_000_000_000
 """Reconnection attempts, one a second."""
 WARN_EVERY = 60.0
+AS_THEY_COME = 500
+"""Events held as they are, which costs no CPU; those behind them wait for a server that is away."""
 TASK_RUN = "prefect.task-run."
 
 
@@ -34,7 +36,7 @@ class EventRelay:
         self.dropped_runs: deque[str] = deque()
         """Ids of the task runs of which an event was dropped; whoever notes them takes them off."""
         self._limit = limit
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[Event | bytes] = deque()
         self._more = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self._warned = -WARN_EVERY
@@ -52,7 +54,8 @@ class EventRelay:
         if len(self._backlog) >= self._limit:
             self._drop(event)
             return
-        self._backlog.append(zlib.compress(event.model_dump_json().encode(), 1))
+        small = len(self._backlog) >= AS_THEY_COME
+        self._backlog.append(zlib.compress(event.model_dump_json().encode(), 1) if small else event)
         if self._sender is None:
             self._sender = asyncio.get_running_loop().create_task(self._send(), name="events to prefect")
         self._more.set()
@@ -69,7 +72,9 @@ class EventRelay:
             while True:
                 while self._backlog:
                     # Taken off only once sent, so that the backlog's length says what Prefect has not got yet.
-                    await client.emit(Event.model_validate_json(zlib.decompress(self._backlog[0])))
+                    held = self._backlog[0]
+                    event = held if isinstance(held, Event) else Event.model_validate_json(zlib.decompress(held))
+                    await client.emit(event)
                     self._backlog.popleft()
                 self._more.clear()
                 await self._more.wait()

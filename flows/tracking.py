@@ -10,9 +10,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
     TaskRunFilter,
     TaskRunFilterId,
+    TaskRunFilterName,
     TaskRunFilterState,
     TaskRunFilterStateType,
-    TaskRunFilterTags,
 )
 from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
@@ -52,6 +52,7 @@ class RunKeeper:
         self._conversations = conversations
         self._link = link
         self._relay = relay
+        self._dead_turns: list[str] = []
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -59,6 +60,10 @@ class RunKeeper:
         self._link.presence.on_up.append(self._end_dead_runs)
         for pause, work in ((CONFIRM, self._confirm), (SWEEP, self._end_dead_runs)):
             self._loops.append(asyncio.create_task(every(pause, work), name=f"{work.__name__} loop"))
+
+    def crash(self, turns: list[str]) -> None:
+        """End what runs of these turns Prefect still believes to be running, as soon as it is up."""
+        self._dead_turns += turns
 
     async def stop(self) -> None:
         """End the loops."""
@@ -102,14 +107,23 @@ class RunKeeper:
             flow_runs = await client.read_flow_runs(
                 flow_run_filter=of_ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=BATCH
             )
-            crashed: State[None] = Crashed(message="The process that held this run ended.")
             for flow_run in flow_runs:
                 mine = boot_tag(self._boot_id) in flow_run.tags
                 forgotten = mine and str(flow_run.id) not in self._conversations.runs() and not self._conversations.opening()
                 if forgotten or not alive.intersection(flow_run.tags):
-                    await client.set_flow_run_state(flow_run.id, crashed, force=True)
-            task_state = TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED))
-            tagged = TaskRunFilter(tags=TaskRunFilterTags(all_=[HELD]), state=task_state)
-            for task_run in await client.read_task_runs(task_run_filter=tagged, sort=TASKS_SORT, limit=BATCH):
-                if not alive.intersection(task_run.tags):
-                    await client.set_task_run_state(task_run.id, crashed, force=True)
+                    await client.set_flow_run_state(flow_run.id, _crashed(), force=True)
+            await self._end_runs_of(self._dead_turns[:BATCH])
+
+    async def _end_runs_of(self, turns: list[str]) -> None:
+        """Task runs are named after their turns."""
+        if not turns:
+            return
+        state = TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED))
+        named = TaskRunFilter(name=TaskRunFilterName(any_=turns), state=state)
+        for task_run in await self._link.client.read_task_runs(task_run_filter=named, sort=TASKS_SORT, limit=BATCH):
+            await self._link.client.set_task_run_state(task_run.id, _crashed(), force=True)
+        del self._dead_turns[: len(turns)]
+
+
+def _crashed() -> State[None]:
+    return Crashed(message="The process that held this run ended.")
