@@ -98,6 +98,7 @@ async def post_turn(
     session_id: str,
     body: NewTurn,
     request: Request,
+    response: Response,
     parts: TheParts,
     caller: Caller,
     idempotency_key: IdempotencyKey = None,
@@ -113,6 +114,7 @@ async def post_turn(
     )
     asked = await ask(parts, request, question)
     if not body.stream:
+        response.headers["X-Turn-Id"] = asked.turn_id
         record = await answered(parts, asked.turn_id)
         return {
             "turnId": record.id,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Security
+from fastapi import APIRouter, Header, Request, Response, Security
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.auth import require
@@ -60,6 +60,7 @@ async def model(model: str, parts: TheParts, caller: Caller) -> dict[str, Any]:
 async def completions(
     body: ChatCompletion,
     request: Request,
+    response: Response,
     parts: TheParts,
     caller: Caller,
     session_id: Annotated[str | None, Header(alias="X-Session-Id")] = None,
@@ -80,6 +81,7 @@ async def completions(
         batches = await opened(follow_turn(parts.streams, parts.turns, asked.turn_id))
         framing = openai_framing(body.stream_options is not None and body.stream_options.include_usage)
         return EventStream(framed(batches, framing, parts.settings.chat.ping), {"X-Turn-Id": asked.turn_id})
+    response.headers["X-Turn-Id"] = asked.turn_id
     record = await answered(parts, asked.turn_id)
     return {
         "id": f"chatcmpl-{record.id}",

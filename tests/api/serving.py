@@ -36,7 +36,13 @@ MODELS = (
     "refuse-429-2",
     "fail-500-1",
     "fail-500",
+    "think",
+    "repeats",
+    "too-long",
+    "cut-after-5",
+    {"name": "vision", "vision": True},
 )
+"""What the session's API offers: names, or tables of a model's settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +131,13 @@ class Served:
                 f"[providers.{name}]",
                 *(f"{key} = {json.dumps(value)}" for key, value in values.items() if key != "models"),
             ]
-            lines += [f"[[providers.{name}.models]]\nname = {json.dumps(model)}" for model in values.get("models", ())]
+            for model in values.get("models", ()):
+                table = {"name": model} if isinstance(model, str) else model
+                lines += [f"[[providers.{name}.models]]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
         return "\n".join(lines)
 
 
-def provider(base_url: str, *models: str, **more: Any) -> dict[str, Any]:
+def provider(base_url: str, *models: str | Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """A ``[providers.X]`` on the fake upstream."""
     return {"base_url": base_url, "api_key": KEY, "models": models or MODELS, **more}
 
