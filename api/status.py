@@ -14,7 +14,8 @@ router = APIRouter(tags=["health"])
 STARTED = time.time()
 
 
-@router.api_route("/health", methods=["GET", "HEAD"], summary="Whether this process serves")
+@router.get("/health", summary="Whether this process serves")
+@router.head("/health", include_in_schema=False)
 async def health(parts: TheParts) -> dict[str, Any]:
     """200 while the process serves. Asks nothing of others: ``db`` is whether the last question to it was answered."""
     return {
@@ -26,7 +27,8 @@ async def health(parts: TheParts) -> dict[str, Any]:
     }
 
 
-@router.api_route("/ready", methods=["GET", "HEAD"], summary="Whether what it depends on serves")
+@router.get("/ready", summary="Whether what it depends on serves")
+@router.head("/ready", include_in_schema=False)
 async def ready(parts: TheParts, response: Response) -> dict[str, Any]:
     """200 when chat can answer, else 503; ``missing`` names what does not answer. Chat works without Prefect."""
     states = {"database": await _answers(parts.store.ping), "streams": await _answers(parts.streams.ping)}

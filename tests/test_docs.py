@@ -8,9 +8,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from api.app import create_app
 from core.config import ModelSettings, Settings, load_settings
 from core.settings_aliases import OTHERS, PLAIN
 from core.settings_sources import NOT_SETTINGS, annotation_at, dotted, keys_of
+from deployments.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -76,6 +78,21 @@ def test_the_readmes_name_the_two_commands_and_ci_runs_them() -> None:
         assert f"\n{TEST}\n" in text
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert TEST in lines
+
+
+def test_commands_exist_and_are_described() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"(?:`|uv run )pilothouse ([a-z]+)", text))
+    assert named == {command.name for command in COMMANDS}
+
+
+def test_paths_exist_and_are_described(tmp_path: Path) -> None:
+    described = set(
+        re.findall(r"`(?:(?:GET|POST|DELETE) )?(/[\w/{}-]+)(?:\?[^`]*)?`", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
+    )
+    served = {re.sub(r"\{(\w+?)_id\}", r"{\1Id}", path) for path in create_app(Settings(data_dir=tmp_path)).openapi()["paths"]}
+    shorthand = {"/chat", "/history", "/v1", "/openapi.json", "/docs"}
+    assert described - shorthand == served - {"/v1/models/{model}"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -141,6 +141,13 @@ def test_the_command_line_asks_too(up: Running) -> None:
     assert done.stdout.strip()
 
 
+def test_the_command_line_runs_a_flow_to_its_end(up: Running) -> None:
+    command = up.command("run", "purge_history", "-p", "dry_run=true")
+    done = subprocess.run(command, env=up.environment(), capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert isinstance(orjson.loads(done.stdout), dict)
+
+
 async def test_a_flow_is_triggered_and_followed_to_its_result(up: Running, api: httpx.AsyncClient) -> None:
     up.said("all parts up")
     wrong = await api.post("/flows/purge_history/runs", json={"parameters": {"dry": True}})
