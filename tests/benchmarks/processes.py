@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -28,16 +30,21 @@ def free_port() -> int:
     return port
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def running(
-    command: list[str], log: Path, ready: str, environment: dict[str, str] | None = None
+    command: list[str], log: Path, ready: str | int, environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is up when ``ready`` is in its log; asked to end afterwards."""
+    """A process that is up when ``ready`` is in its log, or when it listens on that port; asked to end afterwards."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=HERE, env=os.environ | (environment or {}), stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + START
-        while ready not in log.read_text():
+        while not (listens(ready) if isinstance(ready, int) else ready in log.read_text()):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{command[0]} did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.1)
@@ -134,9 +141,18 @@ def pilothouse(folder: Path, upstream_port: int, models: tuple[str, ...] = ("pla
         yield Pilothouse(process, data, port, log)
 
 
+@dataclass(frozen=True)
+class Proxy:
+    """A running litellm proxy."""
+
+    port: int
+    key: str
+    process: psutil.Process
+
+
 @contextmanager
-def litellm(folder: Path, upstream_port: int, venv: Path) -> Iterator[tuple[int, int]]:
-    """The proxy with one worker and no database; gives its port and process id. Installed into ``venv`` unless it is there."""
+def litellm(folder: Path, upstream_port: int, venv: Path) -> Iterator[Proxy]:
+    """The proxy with one worker and no database, installed into ``venv`` unless it is there."""
     if not (venv / "bin" / "litellm").exists():
         uv = shutil.which("uv")
         if uv is None:
@@ -148,11 +164,13 @@ def litellm(folder: Path, upstream_port: int, venv: Path) -> Iterator[tuple[int,
     config.write_text(json.dumps({"model_list": [{"model_name": "plain", "litellm_params": parameters}]}))
     port = free_port()
     command = [str(venv / "bin" / "litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    key = f"sk-{secrets.token_hex(32)}"  # it does not start without one
     environment = {
+        "LITELLM_MASTER_KEY": key,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_TELEMETRY": "False",
-        "DO_NOT_TRACK": "1",
         "LITELLM_LOG": "ERROR",
+        "DO_NOT_TRACK": "1",
     }
-    with running(command, folder / "litellm.log", "Uvicorn running", environment) as process:
-        yield port, process.pid
+    with running(command, folder / "litellm.log", port, environment) as process:
+        yield Proxy(port, key, psutil.Process(process.pid))
