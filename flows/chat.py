@@ -8,12 +8,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
 from prefect import flow, tags
 from prefect.context import FlowRunContext, TagsContext
-from pydantic import Field
 
 from core.config import ChatSettings, load_settings
 from core.errors import InputInvalid, TurnInterrupted
@@ -213,17 +212,14 @@ async def _opens(inbox: OpenConversation) -> bool:
 
 
 @flow(name="chat_turn", persist_result=False, result_storage=NOWHERE)
-async def chat_turn(
-    turn_id: Annotated[
-        str | None, Field(description="A turn that failed, was cancelled or interrupted: it is answered again.")
-    ] = None,
-    message_id: Annotated[
-        str | None, Field(description="A user's message, by its id in /history: it is asked again as a new turn.")
-    ] = None,
-) -> dict[str, Any]:
+async def chat_turn(turn_id: str | None = None, message_id: str | None = None) -> dict[str, Any]:
     """Answers one turn outside any open conversation: from Prefect's own page, a schedule, or the API.
 
     Give one of the two ids. Returns the turn's id, status and model.
+
+    Args:
+        turn_id: A turn that failed, was cancelled or interrupted: it is answered again.
+        message_id: A user's message, by its id in /history: it is asked again as a new turn.
     """
     if (turn_id is None) == (message_id is None):
         raise InputInvalid("Give either turn_id or message_id.", field="parameters.turn_id")

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_client, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
-from pydantic import Field
 
 from core.config import Settings, load_settings
 from core.store.base import Store
@@ -45,15 +44,14 @@ async def opened() -> AsyncIterator[Parts]:
 
 
 @flow(name="purge_history", persist_result=False, result_storage=NOWHERE, timeout_seconds=3 * 3600)
-async def purge_history(
-    dry_run: Annotated[
-        bool, Field(description="Only count what would be deleted. The nightly run turns it off and deletes.")
-    ] = True,
-) -> dict[str, Any]:
+async def purge_history(dry_run: bool = True) -> dict[str, Any]:
     """Deletes conversations that nobody has used for the configured time (30 days unless set otherwise).
 
     With them go turns without a conversation of the same age, what is remembered of old runs, and old task runs in Prefect that
-    belong to no flow run, which Prefect's own vacuum leaves. Returns the numbers, which are also the run's artifact.
+    belong to no flow run, which Prefect's own vacuum leaves. The numbers are returned, and shown as the run's artifact.
+
+    Args:
+        dry_run: Only count what would be deleted. The nightly run turns it off and deletes.
     """
     async with opened() as parts:
         idle = await count_idle(parts.upkeep, parts.settings.chat.idle_days)

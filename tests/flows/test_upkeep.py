@@ -1,0 +1,148 @@
+"""purge_history: what is idle goes, what is used stays; Prefect's lone task runs go by age and by name."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from prefect import get_client, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.filters import TaskRunFilter
+
+from core.config import DatabaseSettings
+from core.store.base import Store
+from core.store.runs import Runs
+from core.store.upkeep import Purged, Upkeep
+from flows.upkeep import purge_history
+from tasks import upkeep as tasks_upkeep
+from tasks.upkeep import drop_lone_task_runs
+from tests.prefect_server import RunningServer
+from tests.waiting import eventually
+
+SESSIONS = """
+    INSERT INTO pilothouse.sessions (id, created_at, last_turn_at, expires_at) VALUES
+    ('expired', now() - interval '40 days', now() - interval '35 days', now() - interval '5 days'),
+    ('idle', now() - interval '40 days', now() - interval '31 days', now() + interval '5 days'),
+    ('never-used', now() - interval '40 days', NULL, now() + interval '5 days'),
+    ('answering', now() - interval '40 days', now() - interval '35 days', now() - interval '5 days'),
+    ('used', now() - interval '400 days', now() - interval '1 day', now() + interval '29 days')
+"""
+TURNS = """
+    INSERT INTO pilothouse.turns (id, session_id, status, options, owner, created_at)
+    SELECT s.id || '-' || n, s.id, CASE WHEN s.id = 'answering' AND n = 2 THEN 'running' ELSE 'done' END, '{}'::jsonb, 'boot',
+        now() - interval '35 days'
+    FROM pilothouse.sessions s, generate_series(1, 2) n WHERE s.id <> 'never-used'
+    UNION ALL SELECT 'lone-' || age, NULL, status, '{}'::jsonb, 'boot', now() - make_interval(days => age)
+    FROM (VALUES (31, 'done'), (32, 'interrupted'), (33, 'running'), (29, 'done')) lone (age, status)
+"""
+MESSAGES = "INSERT INTO pilothouse.messages (turn_seq, position, role, body) SELECT seq, 0, 'user', '{}' FROM pilothouse.turns"
+GONE = Purged(sessions=3, turns=6, messages=6)
+
+
+@pytest.fixture
+def rows(database_url: str) -> str:
+    with psycopg.connect(database_url) as connection:
+        for statement in (SESSIONS, TURNS, MESSAGES):
+            connection.execute(statement.encode())
+    return database_url
+
+
+@pytest.fixture
+async def store(rows: str) -> AsyncIterator[Store]:
+    opened = Store.from_settings(DatabaseSettings.model_validate({"url": rows}))
+    yield opened
+    await opened.aclose()
+
+
+def left(database_url: str) -> tuple[set[str], set[str]]:
+    with psycopg.connect(database_url) as connection:
+        sessions = {row[0] for row in connection.execute("SELECT id FROM pilothouse.sessions")}
+        turns = {row[0] for row in connection.execute("SELECT id FROM pilothouse.turns")}
+        (messages,) = connection.execute("SELECT count(*) FROM pilothouse.messages").fetchone() or (None,)
+    assert messages == len(turns)
+    return sessions, turns
+
+
+KEPT = ({"answering", "used"}, {"answering-1", "answering-2", "used-1", "used-2", "lone-33", "lone-29"})
+
+
+@pytest.mark.parametrize("batch", [1, 2, 500])
+async def test_what_is_idle_is_counted_and_goes_in_batches(store: Store, rows: str, batch: int) -> None:
+    upkeep = Upkeep(store)
+    assert await upkeep.idle(30) == GONE
+    purged = Purged()
+    while found := await upkeep.purge(30, batch):
+        purged += found
+        assert found.sessions <= batch
+    assert purged == GONE
+    assert left(rows) == KEPT
+    assert await upkeep.idle(30) == Purged()
+
+
+async def test_a_session_in_use_by_a_request_is_left_for_the_next_time(store: Store, rows: str) -> None:
+    with psycopg.connect(rows) as request:
+        request.execute("SELECT 1 FROM pilothouse.sessions WHERE id = 'idle' FOR UPDATE")
+        upkeep = Upkeep(store)
+        while await upkeep.purge(30):
+            pass
+        assert left(rows)[0] == {*KEPT[0], "idle"}
+
+
+async def test_old_keys_and_results_are_forgotten(store: Store, rows: str) -> None:
+    runs = Runs(store)
+    await runs.reserve("old", "purge_history", b"hash")
+    await runs.keep_result("old", "purge_history", {"a": 1})
+    with psycopg.connect(rows) as connection:
+        for table in ("trigger_keys", "run_results"):
+            connection.execute(f"UPDATE pilothouse.{table} SET created_at = now() - interval '31 days'".encode())
+    await runs.reserve("new", "purge_history", b"hash")
+    await runs.confirm("new", "run")
+    assert await Upkeep(store).forget_runs(30) == 2
+    assert await runs.result_of("old") is None
+    assert await runs.reserve("new", "purge_history", b"hash") == "run"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_the_flow_deletes_only_when_told(
+    rows: str, prefect_client: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dry_run: bool
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", rows)
+    monkeypatch.setenv("PILOTHOUSE_DATA_DIR", str(tmp_path))
+    before = left(rows)
+    result = await (purge_history(dry_run=False) if not dry_run else purge_history())
+    expected = {"sessions": 3, "turns": 6, "messages": 6, "dryRun": dry_run}
+    assert {key: result[key] for key in expected} == expected
+    assert left(rows) == (before if dry_run else KEPT)
+    async with get_client() as client:
+        (artifact,) = await client.read_artifacts(limit=1)
+    assert artifact.key == "purge-history"
+    assert "| conversations | 3 |" in str(artifact.data)
+
+
+async def test_lone_task_runs_of_ours_go_by_age(prefect_client: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    @task(name="of_ours", cache_policy=NO_CACHE, persist_result=False)
+    async def of_ours() -> None: ...
+
+    @task(cache_policy=NO_CACHE, persist_result=False)
+    async def of_others() -> None: ...
+
+    monkeypatch.setattr(tasks_upkeep, "OURS", ("of_ours",))
+    await of_ours()
+    await of_ours()
+    await of_others()
+    async with get_client() as client:
+        lone = TaskRunFilter.model_validate({"flow_run_id": {"is_null_": True}, "state": {"type": {"any_": ["COMPLETED"]}}})
+
+        async def keys() -> list[str]:
+            return sorted(run.task_key.rsplit("-", 1)[0] for run in await client.read_task_runs(task_run_filter=lone))
+
+        async def recorded() -> bool:
+            return (await keys()).count("of_ours") == 2 and "of_others" in await keys()
+
+        await eventually(recorded, within=20, what="the task runs recorded")
+        assert await drop_lone_task_runs.fn(client, 1.0, 100, False) == 0
+        assert await drop_lone_task_runs.fn(client, 0.0, 100, True) == 2
+        assert await drop_lone_task_runs.fn(client, 0.0, 1, False) == 1
+        assert await drop_lone_task_runs.fn(client, 0.0, 100, False) == 1
+        assert "of_ours" not in await keys()
+        assert "of_others" in await keys()
