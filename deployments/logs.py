@@ -104,9 +104,7 @@ def logs(
             typer.echo(f"No logs in {folder} yet: `pilothouse up` writes them.", err=True)
         return
     if part not in parts:
-        raise NotFound(
-            f"No log of a part called {part} in {folder}; there {'are' if parts else 'is'} {', '.join(parts) or 'none'}."
-        )
+        raise NotFound(f"There is no log of a part called {part} in {folder}, only of: {', '.join(parts) or 'none'}.")
     _show(folder / f"{part}.log", follow)
 
 

@@ -50,7 +50,7 @@ class Starting:
         self._note_engines()
         prefect = asyncio.create_task(self._prefect(), name="prefect")
         try:
-            await asyncio.gather(self._database(), self._streams(), self._model(), self._api())
+            await self._chat()
             self._say(f"ready: {self.url}")
             self._say(await curl_line(self._settings, self.url))
             await prefect
@@ -58,6 +58,15 @@ class Starting:
         finally:
             prefect.cancel()
         self._say(f"all parts up in {monotonic() - self._began:.0f} s")
+
+    async def _chat(self) -> None:
+        """What chat needs, side by side; the first that fails ends the others."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in (self._database, self._streams, self._model, self._api):
+                    group.create_task(step(), name=step.__name__)
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     def _note_engines(self) -> None:
         """Where everything will be, before the first part that asks for it starts."""

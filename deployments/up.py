@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
@@ -117,7 +118,7 @@ async def _stay_up(settings: Settings, config: Path | None, bound: socket.socket
         for task in (starting, parent):
             task.cancel()
         await asyncio.gather(starting, parent, return_exceptions=True)
-        await _stop(supervisor, settings.data_dir)
+        await _stop(supervisor, settings.data_dir, say if told.done() else lambda _: None)
     return code
 
 
@@ -125,12 +126,12 @@ async def _first(*awaited: asyncio.Future[Any]) -> None:
     await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _stop(supervisor: Supervisor, data_dir: Path) -> None:
+async def _stop(supervisor: Supervisor, data_dir: Path, tell: Callable[[str], None]) -> None:
     began = monotonic()
-    say("stopping")
+    tell("stopping")
     await supervisor.stop()
     Engines.forget(data_dir)
-    say(f"stopped ({monotonic() - began:.1f} s)")
+    tell(f"stopped ({monotonic() - began:.1f} s)")
 
 
 def _message(error: PilothouseError | OSError) -> str:
