@@ -1,6 +1,7 @@
 """Runs in Prefect kept true: those of turns confirmed, those of dead processes ended."""
 
 import asyncio
+from time import monotonic
 from uuid import UUID
 
 from prefect.client.schemas.filters import (
@@ -30,6 +31,7 @@ CONFIRM = 2.0
 SWEEP = 10.0
 LATE = 600.0
 """Seconds after which a run that Prefect, though up and told everything, does not know counts as dropped."""
+DROPPED_TRIES = 30
 HELD = "pilothouse-process"
 """Tag of the runs that live in one of our processes and die with it."""
 # Without an explicit sort, the server refuses the question.
@@ -53,6 +55,11 @@ class RunKeeper:
         self._link = link
         self._relay = relay
         self._dead_turns: list[str] = []
+        self._dropped: dict[str, int] = {}
+        """Task run id -> how often its turn was looked for in vain."""
+        self._after = 0
+        self._told_all: float | None = None
+        """Since when Prefect has been up and told everything."""
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -72,34 +79,48 @@ class RunKeeper:
         await asyncio.gather(*self._loops, return_exceptions=True)
 
     async def _confirm(self) -> None:
-        if dropped := list(self._relay.dropped_runs)[:BATCH]:
-            await self._tracking.settle(dropped, tracked=False)
-            for _ in dropped:
-                self._relay.dropped_runs.popleft()
+        await self._settle_dropped()
+        if not self._link.presence.up or len(self._relay):
+            self._told_all = None
+        elif self._told_all is None:
+            self._told_all = monotonic()
         if not self._link.presence.up:
             return
-        waiting = await self._tracking.untracked(BATCH, LATE)
+        waiting = await self._tracking.untracked(BATCH, LATE, self._after)
+        self._after = waiting[-1]["seq"] if len(waiting) == BATCH else 0
         if not waiting:
             return
-        runs = [row["task_run_id"] for row in waiting]
-        seen = await self._seen([UUID(run) for run in runs])
-        await self._tracking.settle([run for run in runs if run in seen], tracked=True)
-        if not len(self._relay):
-            await self._tracking.settle(
-                [r["task_run_id"] for r in waiting if r["late"] and r["task_run_id"] not in seen], tracked=False
-            )
+        found = await self._found([UUID(row["task_run_id"]) for row in waiting])
+        await self._tracking.settle([run for run, ended in found.items() if ended], tracked=True)
+        # A server that was away has much to record: what it does not know yet may be told already.
+        if self._told_all is not None and monotonic() - self._told_all > LATE:
+            lost = [row["task_run_id"] for row in waiting if row["late"] and not found.get(row["task_run_id"])]
+            await self._tracking.settle(lost, tracked=False)
+            with in_our_words():
+                for run in lost:
+                    if run in found:
+                        await self._link.client.set_task_run_state(UUID(run), _crashed(), force=True)
 
-    async def _seen(self, runs: list[UUID]) -> set[str]:
-        """Those of ``runs`` that ended in Prefect too."""
+    async def _settle_dropped(self) -> None:
+        while len(self._dropped) < BATCH and self._relay.dropped_runs:
+            self._dropped.setdefault(self._relay.dropped_runs.popleft(), 0)
+        if self._dropped:
+            settled = await self._tracking.settle(list(self._dropped), tracked=False)
+            # An event may be dropped before its run is noted with the turn.
+            self._dropped = {
+                run: tries + 1 for run, tries in self._dropped.items() if run not in settled and tries < DROPPED_TRIES
+            }
+
+    async def _found(self, runs: list[UUID]) -> dict[str, bool]:
+        """Those of ``runs`` that Prefect knows, and whether they ended there."""
         with in_our_words():
             of_turns = TaskRunFilter(id=TaskRunFilterId(any_=runs))
             found = await self._link.client.read_task_runs(task_run_filter=of_turns, sort=TASKS_SORT, limit=BATCH)
-        return {str(run.id) for run in found if run.state is not None and run.state.is_final()}
+        return {str(run.id): run.state is not None and run.state.is_final() for run in found}
 
     async def _end_dead_runs(self) -> None:
         if not self._link.presence.up:
             return
-        alive = {boot_tag(boot_id) for boot_id in await self._processes.alive()}
         with in_our_words():
             client = self._link.client
             state = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
@@ -107,6 +128,8 @@ class RunKeeper:
             flow_runs = await client.read_flow_runs(
                 flow_run_filter=of_ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=BATCH
             )
+            # Asked after them, so that a process which started in between is not taken for a dead one.
+            alive = {boot_tag(boot_id) for boot_id in await self._processes.alive()}
             for flow_run in flow_runs:
                 mine = boot_tag(self._boot_id) in flow_run.tags
                 forgotten = mine and str(flow_run.id) not in self._conversations.runs() and not self._conversations.opening()

@@ -27,8 +27,8 @@ _REAP = text("""
     SELECT id FROM dead
 """)
 _UNTRACKED = text("""
-    SELECT id, task_run_id, finished_at < now() - make_interval(secs => :late) AS late FROM pilothouse.turns
-    WHERE tracked IS NULL AND task_run_id IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT :limit
+    SELECT id, seq, task_run_id, finished_at < now() - make_interval(secs => :late) AS late FROM pilothouse.turns
+    WHERE tracked IS NULL AND task_run_id IS NOT NULL AND finished_at IS NOT NULL AND seq > :after ORDER BY seq LIMIT :limit
 """)
 
 
@@ -65,14 +65,21 @@ class Tracking:
         async with self._store.single() as connection:
             return list((await connection.execute(_REAP)).scalars())
 
-    async def untracked(self, limit: int, late_seconds: float) -> list[dict[str, Any]]:
-        """Ended turns whose run has not been seen in Prefect: ``{"id", "task_run_id", "late"}``, the oldest first."""
+    async def untracked(self, limit: int, late_seconds: float, after: int = 0) -> list[dict[str, Any]]:
+        """Ended turns whose run has not been seen in Prefect: ``{"id", "seq", "task_run_id", "late"}``, the oldest first.
+
+        ``after`` is the ``seq`` from behind which to look, so that runs never seen do not stand before the others.
+        """
         async with self._store.single() as connection:
-            rows = await connection.execute(_UNTRACKED, {"limit": limit, "late": late_seconds})
+            rows = await connection.execute(_UNTRACKED, {"limit": limit, "late": late_seconds, "after": after})
             return [dict(row) for row in rows.mappings()]
 
-    async def settle(self, task_run_ids: Sequence[str], *, tracked: bool) -> None:
-        """Say whether these runs are in Prefect. A turn once found dropped stays so."""
-        statement = text("UPDATE pilothouse.turns SET tracked = :tracked WHERE task_run_id = ANY(:ids) AND tracked IS NOT false")
+    async def settle(self, task_run_ids: Sequence[str], *, tracked: bool) -> set[str]:
+        """Say once whether these runs are in Prefect; returns those that a turn not settled before has."""
+        statement = text(
+            "UPDATE pilothouse.turns SET tracked = :tracked WHERE tracked IS NULL AND task_run_id = ANY(:ids)"
+            " RETURNING task_run_id"
+        )
         async with self._store.single() as connection:
-            await connection.execute(statement, {"ids": list(task_run_ids), "tracked": tracked})
+            rows = await connection.execute(statement, {"ids": list(task_run_ids), "tracked": tracked})
+            return set(rows.scalars())

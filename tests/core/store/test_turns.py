@@ -165,10 +165,22 @@ async def test_tracked_is_never_wrongly_true(store: Store, session_id: str) -> N
     await turns.finish(turn.id, OWNER, 1, said("x"))
     await tracking.note_runs([(turn.id, "flow", "task")])
     assert [row["id"] for row in await tracking.untracked(10, 600)] == [turn.id]
-    await tracking.settle(["task"], tracked=False)
-    await tracking.settle(["task"], tracked=True)
+    assert await tracking.settle(["task", "of nobody"], tracked=False) == {"task"}
+    assert await tracking.settle(["task"], tracked=True) == set()
     assert (await turns.get(turn.id)).tracked is False
     assert await tracking.untracked(10, 600) == []
+
+
+async def test_runs_never_seen_do_not_stand_before_the_others(store: Store, session_id: str) -> None:
+    turns, tracking = Turns(store), Tracking(store)
+    for number in range(3):
+        turn = asked(session_id)
+        await turns.begin(turn)
+        await turns.finish(turn.id, OWNER, 1, said("x"))
+        await tracking.note_runs([(turn.id, None, f"task{number}")])
+    first = await tracking.untracked(2, 600)
+    assert [row["task_run_id"] for row in first] == ["task0", "task1"]
+    assert [row["task_run_id"] for row in await tracking.untracked(2, 600, first[-1]["seq"])] == ["task2"]
 
 
 async def test_deleting_a_session_takes_its_turns_and_messages(store: Store, session_id: str) -> None:
