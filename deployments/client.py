@@ -2,11 +2,11 @@
 
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError, loads
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
@@ -55,21 +55,30 @@ def connect(url: str | None, token: str | None, data_dir: Path | None) -> httpx.
     )
 
 
-def ask(client: httpx.Client, method: str, path: str, **arguments: Any) -> httpx.Response:
+def ask(
+    client: httpx.Client, method: str, path: str, json: object = None, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
     """The answer. Raises ``PartMissing`` when nothing answers, and what the API's problem says by its code."""
     try:
-        return checked(client.request(method, path, **arguments))
+        return checked(client.request(method, path, json=json, headers=headers))
     except httpx.TransportError as error:
         raise unreachable(client) from error
 
 
-def ask_when_ready(client: httpx.Client, say: Callable[[str], None], method: str, path: str, **arguments: Any) -> httpx.Response:
+def ask_when_ready(
+    client: httpx.Client,
+    say: Callable[[str], None],
+    method: str,
+    path: str,
+    json: object = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
     """``ask``, again for up to a minute while Prefect is not ready; ``say`` is told once."""
     deadline = time.monotonic() + PREFECT_WAIT
     told = False
     while True:
         try:
-            return ask(client, method, path, **arguments)
+            return ask(client, method, path, json, headers)
         except PrefectNotReady as error:
             if time.monotonic() > deadline:
                 raise
