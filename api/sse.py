@@ -127,12 +127,16 @@ async def _chained(
 
 
 async def framed(batches: AsyncIterator[list[StreamEvent]], framing: Framing, ping: float) -> AsyncGenerator[bytes, None]:
-    """One write per batch; a comment after ``ping`` seconds without one."""
+    """One write per batch; a comment after ``ping`` seconds without one. A failure to follow is told as one of the turn."""
     last = monotonic()
-    async for batch in batches:
-        frames = b"".join(map(framing, batch))
-        if not frames and monotonic() - last >= ping:
-            frames = PING
-        if frames:
-            yield frames
-            last = monotonic()
+    try:
+        async for batch in batches:
+            frames = b"".join(map(framing, batch))
+            if not frames and monotonic() - last >= ping:
+                frames = PING
+            if frames:
+                yield frames
+                last = monotonic()
+    except PilothouseError as error:
+        data = orjson.dumps({"error": {"code": error.code, "message": error.message}})
+        yield framing(StreamEvent("error", 0, data)) + framing(StreamEvent("done", 0, b""))

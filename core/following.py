@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 import orjson
 
+from core.errors import DatabaseUnavailable
 from core.events import StreamEvent
 from core.store.turns import ACTIVE, TurnRecord, Turns
 from core.streams import Streams
@@ -49,9 +50,16 @@ async def _live(streams: Streams, turns: Turns, turn_id: str, after: int) -> Asy
     async with aclosing(streams.follow(turn_id, after, BEAT)) as batches:
         async for batch in batches:
             quiet = 0 if batch else quiet + 1
-            if quiet and quiet % QUIET_BEATS == 0 and (await turns.get(turn_id)).status not in ACTIVE:
+            if quiet and quiet % QUIET_BEATS == 0 and await _ended(turns, turn_id):
                 return
             yield batch
+
+
+async def _ended(turns: Turns, turn_id: str) -> bool:
+    try:
+        return (await turns.get(turn_id)).status not in ACTIVE
+    except DatabaseUnavailable:
+        return False  # nobody knows; the next beats ask again
 
 
 def replayed(record: TurnRecord, after: int) -> list[StreamEvent]:

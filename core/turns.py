@@ -54,6 +54,8 @@ class RunningTurn:
         self.flow_run_id: str | None = None
         self.task_run_id: str | None = None
         self.outcome: Outcome | None = None
+        self.unkept = False
+        """The outcome is not in the store, which still believes the turn to be running; see ``keep``."""
         self.voice = Voice(streams, turn.id, turn.session_id)
         self.ended = asyncio.Event()
         self.spoke = asyncio.Event()
@@ -115,6 +117,12 @@ class RunningTurn:
         """Stop the model call because the process ends; what came so far is kept."""
         await self._stop("interrupted")
 
+    async def keep(self) -> None:
+        """Save the outcome that could not be saved when the turn ended. Raises ``DatabaseUnavailable``."""
+        if self.unkept and self.outcome is not None:
+            await self._turns.finish(self.id, self._turn.owner, len(self._turn.messages), self.outcome)
+            self.unkept = False
+
     async def give_up(self) -> None:
         """End a turn that nobody will attempt again, as failed; does nothing when it has ended."""
         if self.outcome is None and self._reader is None:
@@ -129,8 +137,8 @@ class RunningTurn:
             await self._end(status, STOPPED if status == "interrupted" else None)
 
     async def _guarded(self) -> Outcome:
-        if self.outcome is not None:
-            return self.outcome
+        if self._ending is not None:
+            return await asyncio.shield(self._ending)
         self._reader = asyncio.current_task()
         try:
             await self._turn_comes()
@@ -230,15 +238,23 @@ class RunningTurn:
         return await asyncio.shield(self._ending)
 
     async def _conclude(self, status: Status, failure: PilothouseError | None) -> Outcome:
-        self.outcome = outcome = self._outcome(status, failure)
+        if status == "interrupted" and failure is not None:
+            failure = TurnInterrupted(failure.message)
+        self.outcome = self._outcome(status, failure)
         try:
-            await save(self._turns, self._turn, outcome)
+            await save(self._turns, self._turn, self.outcome)
         except DatabaseUnavailable as error:
+            self.unkept = True
             failure = failure or error
+        except Exception:
+            # Whatever a model said that the database refuses: the stream still ends, and so does the turn.
+            log.exception("answer_refused", turn_id=self.id)
+            self.outcome = Outcome("failed", error={"code": BROKE.code, "message": BROKE.message})
+            self.unkept, status, failure = True, "failed", BROKE
         self.voice.end(status, failure)
         self.spoke.set()
         self.ended.set()
-        return outcome
+        return self.outcome
 
     def _outcome(self, status: Status, failure: PilothouseError | None) -> Outcome:
         now = time.monotonic()

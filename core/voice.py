@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from core.answers import Answer
-from core.errors import PilothouseError, TurnInterrupted
+from core.errors import PilothouseError
 from core.events import Kind
 from core.store.turns import Status
 from core.streams import Streams
@@ -65,8 +65,7 @@ class Voice:
         if status == "cancelled":
             self._send("error", {"error": {"code": "cancelled", "message": "The turn was cancelled."}})
         elif failure is not None:
-            code = TurnInterrupted.code if status == "interrupted" else failure.code
-            self._send("error", {"error": {"code": code, "message": failure.message}})
+            self._send("error", {"error": {"code": failure.code, "message": failure.message}})
         self.tell(status)
         self._streams.publish(self._turn_id, "done", b"")
 

@@ -31,6 +31,8 @@ class TurnLedger:
         self._tracking = Tracking(store)
         self._processes = Processes(store)
         self._turns = turns
+        self._unkept: list[RunningTurn] = []
+        """Ended turns whose outcome the database, away for long, has not taken yet."""
         self._kept: dict[str, int] = {}
         """Turn id -> chunks already kept."""
         self._loops: list[asyncio.Task[None]] = []
@@ -54,7 +56,9 @@ class TurnLedger:
             log.warning("lease_not_given_back", reason=error.message)
 
     def note(self, turn: RunningTurn) -> None:
-        """Remember by which runs the turn was tracked."""
+        """Remember by which runs a turn that ended was tracked, and to save it if that could not be done yet."""
+        if turn.unkept:
+            self._unkept.append(turn)
         if turn.task_run_id is not None:
             self.noted.append((turn.id, turn.flow_run_id, turn.task_run_id))
 
@@ -69,6 +73,9 @@ class TurnLedger:
             for turn_id in await self._tracking.cancel_requests(self._boot_id):
                 if (turn := turns.get(turn_id)) is not None:
                     await turn.cancel()
+        for turn in list(self._unkept):
+            await turn.keep()
+            self._unkept.remove(turn)
         if noted := self.noted[:BATCH]:
             await self._tracking.note_runs(noted)
             del self.noted[: len(noted)]
