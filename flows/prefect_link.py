@@ -1,8 +1,9 @@
 """The API's one connection to Prefect: a client kept open, whether the server answers, and its failures in our own words."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ssl import SSLContext
+from typing import TypeVar
 from uuid import UUID
 
 import httpx
@@ -12,6 +13,8 @@ from prefect.settings import PREFECT_API_URL
 
 from core.errors import NotFound, PrefectNotReady
 from flows.presence import Presence
+
+T = TypeVar("T")
 
 RETRY_AFTER = 2.0
 FLOWS_KNOWN = 1_000
@@ -53,9 +56,17 @@ class PrefectLink:
         if flow_id not in self._flow_names:
             if len(self._flow_names) >= FLOWS_KNOWN:
                 self._flow_names.clear()
-            with in_our_words():
-                self._flow_names[flow_id] = (await self.client.read_flow(flow_id)).name
+            self._flow_names[flow_id] = (await asked(lambda: self.client.read_flow(flow_id))).name
         return self._flow_names[flow_id]
+
+
+async def asked(question: Callable[[], Awaitable[T]]) -> T:
+    """The answer to a question, never an order: asked once more where the server had just closed the kept connection."""
+    with in_our_words():
+        try:
+            return await question()
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return await question()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from core.errors import NotFound
 from core.runs import RunState, RunView
 from core.store.runs import Runs
 from flows.catalogue import CATALOGUE
-from flows.prefect_link import PrefectLink, in_our_words
+from flows.prefect_link import PrefectLink, asked
 
 
 def parsed_id(text: str) -> UUID:
@@ -40,8 +40,7 @@ def is_final(run: FlowRun) -> bool:
 
 async def read_run(link: PrefectLink, run_id: UUID) -> FlowRun:
     """Raises ``NotFound``, ``PrefectNotReady``."""
-    with in_our_words():
-        return await link.client.read_flow_run(run_id)
+    return await asked(lambda: link.client.read_flow_run(run_id))
 
 
 async def viewed(link: PrefectLink, kept: Runs, run: FlowRun) -> RunView:

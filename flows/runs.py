@@ -12,7 +12,7 @@ from core.runs import Cursor, RunEvent, RunView
 from core.store.runs import Runs
 from flows.catalogue import TAG, CatalogueEntry
 from flows.following import RunFeeds
-from flows.prefect_link import RETRY_AFTER, PrefectLink, in_our_words
+from flows.prefect_link import RETRY_AFTER, PrefectLink, asked, in_our_words
 from flows.run_views import parsed_id, read_run, viewed
 
 
@@ -39,8 +39,8 @@ class FlowRuns:
         if known is not None:
             return await self.read(known)
         try:
+            deployment = await asked(lambda: self._link.client.read_deployment_by_name(entry.deployment))
             with in_our_words():
-                deployment = await self._link.client.read_deployment_by_name(entry.deployment)
                 run = await self._link.client.create_flow_run_from_deployment(
                     deployment.id, parameters=checked, tags=[TAG], idempotency_key=scoped
                 )

@@ -252,6 +252,7 @@ async def test_a_stream_says_so_when_prefect_goes_away(
             served_flows.server.thaw()
         assert seen[-1]["event"] == "error"
         assert seen[-1]["data"]["error"]["code"] == "prefect_not_ready"
+    await eventually(lambda: up(api), what="Prefect seen again")
     assert (await follow(api, run_id))[-1]["event"] == "result"
 
 
