@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from prefect.context import AsyncClientContext
+from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from blocks.models import Models
@@ -80,7 +80,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         relay = EventRelay(settings.prefect.event_backlog)
         relay.install()
         conversations = await _conversations(stack, settings, link, boot_id)
-        stack.push_async_callback(relay.drain, 3.0)
+        stack.push_async_callback(_drain, relay, link)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
         conversations.on_end.append(ledger.note)
         keeper = RunKeeper(boot_id, store, conversations, link, relay)
@@ -106,8 +106,15 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         )
 
 
+async def _drain(relay: EventRelay, link: PrefectLink) -> None:
+    if link.presence.up:
+        await relay.drain(3.0)
+
+
 async def _conversations(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> Conversations:
     """What runs opened later shall find around them: one client, no thread for each run's heartbeat."""
     await stack.enter_async_context(AsyncClientContext.get_or_create())
+    # Never used to call, but asked for twice by every flow run that opens, and each of its own holds 2 MB of certificates.
+    stack.enter_context(SyncClientContext.get_or_create())
     stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
     return Conversations(settings.chat, link.presence, (TAG, HELD, boot_tag(boot_id)))

@@ -70,4 +70,5 @@ class Voice:
         self._streams.publish(self._turn_id, "done", b"")
 
     def _send(self, kind: Kind, data: dict[str, Any]) -> None:
-        self._streams.publish(self._turn_id, kind, orjson.dumps(data))
+        # A copy: what orjson returns keeps the 4 kB that it was written into, however short it is.
+        self._streams.publish(self._turn_id, kind, bytes(memoryview(orjson.dumps(data))))
