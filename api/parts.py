@@ -90,6 +90,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         keeper.start()
         stack.push_async_callback(keeper.stop)
         stack.push_async_callback(conversations.aclose, GRACE)
+        runs = FlowRuns(link, Runs(store))
+        stack.push_async_callback(runs.aclose)
         yield Parts(
             settings=settings,
             store=store,
@@ -101,7 +103,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             conversations=conversations,
             desk=Desk(boot_id, turns, Prompts(store), streams, models),
             link=link,
-            runs=FlowRuns(link, Runs(store)),
+            runs=runs,
             relay=relay,
         )
 
