@@ -1,6 +1,7 @@
 """Runs in Prefect kept true: those of turns confirmed, those of dead processes ended."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
@@ -32,6 +33,7 @@ SWEEP = 10.0
 LATE = 600.0
 """Seconds after which a run that Prefect, though up and told everything, does not know counts as dropped."""
 DROPPED_TRIES = 30
+RECORDED_WITHIN = timedelta(minutes=1)
 HELD = "pilothouse-process"
 """Tag of the runs that live in one of our processes and die with it."""
 # Without an explicit sort, the server refuses the question.
@@ -54,7 +56,8 @@ class RunKeeper:
         self._conversations = conversations
         self._link = link
         self._relay = relay
-        self._dead_turns: list[str] = []
+        self._dead_turns: dict[str, datetime] = {}
+        """Turn id -> when it was found dead."""
         self._dropped: dict[str, int] = {}
         """Task run id -> how often its turn was looked for in vain."""
         self._after = 0
@@ -70,7 +73,7 @@ class RunKeeper:
 
     def crash(self, turns: list[str]) -> None:
         """End what runs of these turns Prefect still believes to be running, as soon as it is up."""
-        self._dead_turns += turns
+        self._dead_turns |= dict.fromkeys(turns, datetime.now(UTC))
 
     async def stop(self) -> None:
         """End the loops."""
@@ -135,17 +138,21 @@ class RunKeeper:
                 forgotten = mine and str(flow_run.id) not in self._conversations.runs() and not self._conversations.opening()
                 if forgotten or not alive.intersection(flow_run.tags):
                     await client.set_flow_run_state(flow_run.id, _crashed(), force=True)
-            await self._end_runs_of(self._dead_turns[:BATCH])
+            await self._end_runs_of(list(self._dead_turns)[:BATCH])
 
     async def _end_runs_of(self, turns: list[str]) -> None:
-        """Task runs are named after their turns."""
+        """Task runs are named after their turns. One that began later answers the turn anew."""
         if not turns:
             return
         state = TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED))
         named = TaskRunFilter(name=TaskRunFilterName(any_=turns), state=state)
         for task_run in await self._link.client.read_task_runs(task_run_filter=named, sort=TASKS_SORT, limit=BATCH):
-            await self._link.client.set_task_run_state(task_run.id, _crashed(), force=True)
-        del self._dead_turns[: len(turns)]
+            if task_run.expected_start_time is None or task_run.expected_start_time < self._dead_turns[task_run.name]:
+                await self._link.client.set_task_run_state(task_run.id, _crashed(), force=True)
+        for turn in turns:
+            # Looked for some times, because Prefect may record late what the dead process told it.
+            if datetime.now(UTC) - self._dead_turns[turn] > RECORDED_WITHIN:
+                del self._dead_turns[turn]
 
 
 def _crashed() -> State[None]:
