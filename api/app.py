@@ -3,12 +3,13 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import chat, docs, openai, problems, runs, status
-from api.parts import opened
+from api.parts import GRACE, opened
 from api.requests import Requests
 from core.config import Settings
 
@@ -22,6 +23,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened(settings) as parts:
             app.state.parts = parts
+            app.state.wind_down = partial(parts.conversations.aclose, GRACE)
             # What was made at start stays: 300,000 objects of libraries, searched in vain, cost a quarter of the CPU under load.
             gc.collect()
             gc.freeze()

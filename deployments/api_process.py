@@ -55,12 +55,25 @@ def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, application)
     _run_beside(lambda: _serve(settings, server, bound, admin_token), stop=lambda: _stop(server))
     # Prefect's event queue would be drained at exit without any limit; the application has drained it with one.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0 if server.started else _STARTUP_FAILED)
+
+
+class _Server(uvicorn.Server):
+    """Lets the application wind down while its connections are still open, so that every stream tells its end."""
+
+    def __init__(self, config: uvicorn.Config, application: Any) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        winding_down = asyncio.ensure_future(self._application.state.wind_down())
+        await super().shutdown(sockets)
+        winding_down.cancel()
 
 
 def _run_beside(work: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], None]) -> None:

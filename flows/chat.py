@@ -125,6 +125,7 @@ class Conversations:
         self._context: Context = copy_context()
         self._open: dict[str, OpenConversation] = {}
         self._runs: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
         self.turns: dict[str, RunningTurn] = {}
         """The turns being answered, by id, the oldest first."""
         self.on_end: list[Callable[[RunningTurn], None]] = []
@@ -147,7 +148,15 @@ class Conversations:
         return any(inbox.flow_run_id is None for inbox in self._open.values())
 
     async def aclose(self, grace: float) -> None:
-        """Let running turns end for ``grace`` seconds, keep what the others have so far, and close the flow runs."""
+        """Let running turns end for ``grace`` seconds, keep what the others have so far, and close the flow runs.
+
+        Called again, it waits for the same.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(grace), name="conversations close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self, grace: float) -> None:
         if self.turns:
             await asyncio.wait([asyncio.create_task(turn.ended.wait()) for turn in self.turns.values()], timeout=grace)
         await asyncio.gather(*(turn.interrupt() for turn in list(self.turns.values())))
