@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from core.errors import ConfigurationInvalid, PartMissing, PilothouseError
+from core.errors import ConfigurationInvalid, DatabaseTooNew, PartMissing, PilothouseError
 
 
 class Listed(NamedTuple):
@@ -77,7 +77,7 @@ def main() -> None:
         app()
     except PilothouseError as error:
         typer.echo(error.message, err=True)
-        sys.exit(2 if isinstance(error, ConfigurationInvalid | PartMissing) else 1)
+        sys.exit(2 if isinstance(error, ConfigurationInvalid | DatabaseTooNew | PartMissing) else 1)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 
+import psutil
 from pydantic import SecretStr
 
 from core.config import ModelSettings, ProviderSettings, Settings, as_variables
@@ -44,11 +45,12 @@ class Engines:
 
 
 def noted_engines(data_dir: Path) -> Engines | None:
-    """What ``up`` noted in this data directory, None where it is not running (or was killed and its note is unreadable)."""
+    """What ``up`` noted in this data directory, None where it is not running."""
     try:
-        return Engines(**loads((data_dir / "run" / "engines.json").read_text()))
+        noted = Engines(**loads((data_dir / "run" / "engines.json").read_text()))
     except (FileNotFoundError, PermissionError, JSONDecodeError, TypeError):
         return None
+    return noted if psutil.pid_exists(noted.pid) else None  # a killed one leaves its note
 
 
 def with_engines(settings: Settings) -> Settings:

@@ -37,7 +37,7 @@ def prefect_part(settings: Settings, port: int, database: Database) -> Program:
 
     return Program(
         "prefect",
-        [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)],
+        [sys.executable, "-m", "deployments.prefect_process", "--host", HOST, "--port", str(port)],
         child_environment(prefect_environment(settings, "server", server)),
         ready,
         stage=1,

@@ -104,7 +104,10 @@ class Supervisor:
         except BlockingIOError:
             return
         if data:
+            known = watched.log.dropped
             watched.log.write(data)
+            if watched.log.dropped and not known:
+                self._say(f"{watched.part.name}: its log cannot be written for now (is the disk full?); the part runs on")
             return
         self._close_reader(watched, reader)
 

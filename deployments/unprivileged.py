@@ -3,7 +3,6 @@
 Needs from outside: an account named ``postgres``, or any system account without a login shell.
 """
 
-import grp
 import os
 import pwd
 import stat
@@ -94,8 +93,3 @@ class Passage:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def groups_of(account: Account) -> list[int]:
-    """The account's further groups, such as ``ssl-cert``."""
-    return [entry.gr_gid for entry in grp.getgrall() if account.name in entry.gr_mem]

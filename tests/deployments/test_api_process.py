@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -63,6 +64,18 @@ async def test_a_database_that_is_missing_is_one_line(empty_database_url: str, t
         await process.wait()
     assert process.returncode == 2
     assert "does not exist: CREATE DATABASE gone_" in told.splitlines()[-1]
+    assert "Traceback" not in told
+
+
+async def test_a_database_of_a_later_release_is_refused_in_one_line(database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE pilothouse.alembic_version SET version_num = '9999'")
+    async with served(database_url, tmp_path) as (process, _):
+        assert process.stderr is not None
+        told = (await asyncio.wait_for(process.stderr.read(), 60)).decode()
+        await process.wait()
+    assert process.returncode == 2
+    assert "was written by a later release (schema 9999" in told.splitlines()[-1]
     assert "Traceback" not in told
 
 

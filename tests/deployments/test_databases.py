@@ -1,7 +1,9 @@
 """Which server holds which database, and what is noted of it for the other processes."""
 
+import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -80,7 +82,7 @@ def test_prefect_stays_embedded_where_the_server_has_no_such_database(tmp_path: 
 def test_what_is_noted_fills_only_what_is_open(tmp_path: Path) -> None:
     noted = Engines(
         url="http://127.0.0.1:8700",
-        pid=1,
+        pid=os.getpid(),
         database_url="postgresql://pilothouse:pw@/pilothouse?host=/run",
         prefect_url="http://127.0.0.1:4200/api",
         prefect_auth="pilothouse:pw",
@@ -104,6 +106,8 @@ def test_what_is_noted_fills_only_what_is_open(tmp_path: Path) -> None:
         providers={"mine": ProviderSettings(base_url="http://model.example/v1")},
     )
     assert with_engines(theirs) == theirs
+    replace(noted, pid=2**22 + 1).write(tmp_path)
+    assert noted_engines(tmp_path) is None, "nobody has that number: it was killed"
     Engines.forget(tmp_path)
     assert noted_engines(tmp_path) is None
 
