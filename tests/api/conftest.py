@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 import pytest
 
 from deployments.postgres import EmbeddedPostgres
-from tests.api.serving import Chat, Served, provider
-from tests.conftest import statement
+from tests.api.serving import Chat, Served, beside, launched, provider
 from tests.prefect_server import RunningServer
 from tests.upstream import FakeUpstream
 
@@ -39,15 +37,10 @@ def served(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     """The API on the session's engines."""
-    name = f"api_{secrets.token_hex(4)}"
-    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
     providers = {"fake": provider(standing_upstream.base_url)}
-    api = Served(tmp_path_factory.mktemp("api"), postgres.url(name), providers, prefect_server.api_url)
-    with ThreadPoolExecutor(1) as beside:
-        api.token = beside.submit(asyncio.run, api.make_token()).result()
-    api.start()
-    yield api
-    assert api.stop() == 0
+    folder = tmp_path_factory.mktemp("api")
+    with launched(postgres, template_database, folder, providers, prefect_url=prefect_server.api_url) as api:
+        yield api
 
 
 @pytest.fixture
@@ -67,11 +60,7 @@ def serve(database_url: str, tmp_path: Path) -> Iterator[Serve]:
             folder.mkdir()
             api = Served(folder, database_url, providers, **more)
             stack.callback(api.stop)
-            if token:
-                api.token = token
-            else:
-                with ThreadPoolExecutor(1) as beside:
-                    api.token = beside.submit(asyncio.run, api.make_token()).result()
+            api.token = token or beside(api.make_token())
             return api.start()
 
         yield start

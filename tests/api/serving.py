@@ -3,15 +3,18 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -20,9 +23,12 @@ from core.config import DatabaseSettings
 from core.ids import new_id
 from core.store.access import Tokens
 from core.store.base import Store
+from deployments.postgres import EmbeddedPostgres
+from tests.conftest import statement
 from tests.prefect_server import free_port
 from tests.upstream import KEY
 
+T = TypeVar("T")
 START = 60.0
 MODELS = (
     "plain",
@@ -135,6 +141,29 @@ class Served:
                 table = {"name": model} if isinstance(model, str) else model
                 lines += [f"[[providers.{name}.models]]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
         return "\n".join(lines)
+
+
+@contextmanager
+def launched(
+    postgres: EmbeddedPostgres, template: str, folder: Path, providers: Mapping[str, Mapping[str, Any]], **more: Any
+) -> Iterator[Served]:
+    """An API on a database of its own, which must stop cleanly in the end."""
+    name = f"api_{secrets.token_hex(4)}"
+    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    api = Served(folder, postgres.url(name), providers, **more)
+    api.token = beside(api.make_token())
+    api.start()
+    try:
+        yield api
+    finally:
+        code = api.stop()
+    assert code == 0
+
+
+def beside(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work`` in a thread of its own: the caller's may belong to a test's event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def provider(base_url: str, *models: str | Mapping[str, Any], **more: Any) -> dict[str, Any]:

@@ -1,16 +1,13 @@
 """What becomes of a turn when its provider misbehaves or its reader leaves."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from deployments.postgres import EmbeddedPostgres
-from tests.api.serving import Chat, Event, Served, first_chunk, provider, text_of
-from tests.conftest import statement
+from tests.api.serving import Chat, Event, Served, first_chunk, launched, provider, text_of
 from tests.prefect_server import free_port
 from tests.upstream import FakeUpstream
 from tests.upstream.behaviours import text_of as said_by
@@ -53,8 +50,6 @@ def faulty(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     """An API with little patience, without Prefect: nowhere is asked first, then hasty, then spare."""
-    name = f"faulty_{secrets.token_hex(4)}"
-    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
     patience = {"first_token_timeout": 0.5, "stall_timeout": 0.5, "retries": 1}
     url = standing_upstream.base_url
     providers = {
@@ -62,12 +57,8 @@ def faulty(
         "hasty": provider(url, *FAULTY, *RESCUED, *TWICE, order=2, **patience),
         "spare": provider(url, *TWICE, order=3, **patience),
     }
-    api = Served(tmp_path_factory.mktemp("faulty"), postgres.url(name), providers)
-    with ThreadPoolExecutor(1) as beside:
-        api.token = beside.submit(asyncio.run, api.make_token()).result()
-    api.start()
-    yield api
-    assert api.stop() == 0
+    with launched(postgres, template_database, tmp_path_factory.mktemp("faulty"), providers) as api:
+        yield api
 
 
 @pytest.fixture
