@@ -78,7 +78,7 @@ def main() -> None:
     parameters.sampling.top_p = 0.9
     parameters.sampling.penalty_repeat = 1.1
     parameters.n_predict = DEMO_CONTEXT // 2
-    # Its threads wait for each other: with one on every core, a busy machine would stop them all (measured: 60 tokens/s became 7).
+    # Its threads wait for each other: with one on every core, a busy machine stops them all (60 tokens/s became 7).
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = min(4, max(1, (os.cpu_count() or 2) // 2))
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
