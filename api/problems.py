@@ -29,6 +29,7 @@ STATUSES: Mapping[str, int] = {
     "body_too_large": 413,
     "input_invalid": 422,
     "context_exceeded": 422,
+    "request_refused": 422,
     "provider_failed": 502,
     "turn_interrupted": 502,
     "provider_unavailable": 503,

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from core.errors import ContextExceeded, PilothouseError, ProviderFailed, ProviderUnavailable
+from core.errors import ContextExceeded, PilothouseError, ProviderFailed, ProviderUnavailable, RequestRefused
 
 QUOTED = 300
 """Characters of the provider's own words."""
@@ -21,6 +21,9 @@ KEYS = re.compile(r"\b(sk|pk|rk|gsk|xai)-[\w*.-]{6,}|\b[Bb]earer\s+\S+|\bapi[-_ 
 ECHO = re.compile(r"['\"]?\binput['\"]?\s*:|['\"]messages['\"]\s*:")
 """From here on, a validator repeats what it was sent."""
 TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum context length|context (?:window|size|length)", re.I)
+
+OF_KEYS = re.compile(r"api[ _-]?key", re.I)
+"""Some servers answer 400 to a wrong key."""
 
 WHAT_TO_CHECK = {
     400: "refused the request",
@@ -77,6 +80,8 @@ def from_status(who: str, status: int, headers: Mapping[str, str], body: bytes, 
         what = WHAT_TO_CHECK.get(status, "failed")
         return ProviderUnavailable(f"{who} {what} ({status}).{says}", retry_after=retry_after(headers))
     what = WHAT_TO_CHECK.get(status, "refused the request: check base_url")
+    if status in {400, 413, 422} and not OF_KEYS.search(f"{code} {words}"):
+        return RequestRefused(f"{who} {what} ({status}).{says}")
     return ProviderFailed(f"{who} {what} ({status}).{says}")
 
 

@@ -111,6 +111,12 @@ class ProviderFailed(PilothouseError):
     code = "provider_failed"
 
 
+class RequestRefused(ProviderFailed):
+    """A model provider finds the request itself wrong: its roles, its tools, a parameter."""
+
+    code = "request_refused"
+
+
 class ProviderUnavailable(PilothouseError):
     """A model provider could not be reached, was overloaded, stalled or sent garbage; trying again may help."""
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from blocks.openai_errors import QUOTED, Redactor, from_event, from_status, retry_after
-from core.errors import ContextExceeded, ProviderFailed, ProviderUnavailable
+from core.errors import ContextExceeded, ProviderFailed, ProviderUnavailable, RequestRefused
 
 KEY = "sk-live-abcdef123456"
 NOTHING = Redactor(KEY)
@@ -88,3 +88,11 @@ def test_retry_after_in_every_form() -> None:
     for nonsense in ({}, {"retry-after": "soon"}, {"retry-after": "nan"}, {"retry-after": "inf"}, {"retry-after": ""}):
         assert retry_after(nonsense) is None
     assert retry_after({"retry-after": "-3"}) == 0
+
+
+def test_a_wrong_request_is_told_from_a_wrong_key() -> None:
+    def kind(message: str, status: int = 400) -> type[Exception]:
+        return type(from_status("P", status, {}, orjson.dumps({"error": {"message": message}}), NOTHING))
+
+    assert kind("Invalid 'tools'") is kind("temperature: too large", 422) is RequestRefused
+    assert kind("API key not valid. Please pass a valid API key.") is kind("no access", 403) is ProviderFailed
