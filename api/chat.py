@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.auth import require
 from api.parts import Parts, TheParts
 from api.sse import EventStream, chat_framing, framed, opened
-from api.turns import answered, ask, checked_texts
+from api.turns import answered, ask, checked
 from core.errors import NotFound
 from core.following import follow_turn
 from core.ids import new_id
@@ -66,7 +66,7 @@ class NewTurn(BaseModel):
 @router.post("/chat/sessions", status_code=201, summary="Create a session")
 async def create_session(body: NewSession, parts: TheParts, caller: Caller) -> dict[str, Any]:
     """201 with the session; a taken ``sessionId`` is 409."""
-    checked_texts(body.model_dump())
+    checked(body.model_dump())
     if body.model is not None:
         await parts.models.resolve(body.model)
     made = await parts.sessions.create(body.session_id or new_id(), title=body.title, system=body.system, model=body.model)

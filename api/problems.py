@@ -1,6 +1,7 @@
 """Errors on the wire: ``application/problem+json`` (RFC 9457), on ``/v1`` in OpenAI's shape; never a secret or an input."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def respond(scope: MutableMapping[str, Any], problem: Problem, openai: bool) -> 
     state = scope.setdefault("state", {})
     state["problem"] = problem.code
     if openai:
-        return Response(orjson.dumps(_openai(problem)), _openai_status(problem), problem.headers, "application/json")
+        return Response(_json(_openai(problem)), _openai_status(problem), problem.headers, "application/json")
     body: dict[str, Any] = {
         "type": f"urn:pilothouse:problem:{problem.code}",
         "title": _phrase(problem.status),
@@ -116,7 +117,14 @@ def respond(scope: MutableMapping[str, Any], problem: Problem, openai: bool) -> 
         body["errors"] = problem.errors
     if "request_id" in state:
         body["requestId"] = state["request_id"]
-    return Response(orjson.dumps(body), problem.status, problem.headers, "application/problem+json")
+    return Response(_json(body), problem.status, problem.headers, "application/problem+json")
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # half of a surrogate pair, quoted from what was sent
+        return json.dumps(body).encode()
 
 
 def _invalid(error: RequestValidationError) -> Problem:

@@ -1,5 +1,6 @@
 """What the chat's own paths and OpenAI's share: asking, waiting for the whole answer, texts that can be kept."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -13,11 +14,15 @@ from core.store.turns import TurnRecord
 from flows.asking import Asked, Question
 
 SURROGATE = re.compile(r"[\ud800-\udfff]")
+DEEPEST = 50
 
 
 async def ask(parts: Parts, request: Request, question: Question) -> Asked:
     """Begin the turn. Raises ``InputInvalid``, ``BodyTooLarge``, and what ``Desk.begin`` raises."""
-    checked_texts(question.messages, "messages")
+    checked(question.messages, "messages")
+    for name, value in (question.options or {}).items():
+        checked(name, "body")
+        checked(value, name)
     await _check_size(parts, request, question)
     asked = await parts.desk.begin(question)
     if asked.running is not None:
@@ -38,21 +43,29 @@ async def answered(parts: Parts, turn_id: str) -> TurnRecord:
     return record
 
 
-def checked_texts(value: object, field: str = "body") -> None:
-    """Raises ``InputInvalid`` naming the field with a character that no database keeps: NUL, or half of a surrogate pair."""
+def checked(value: object, field: str = "body", depth: int = 0) -> None:
+    """Raises ``InputInvalid`` naming the field with what no database or provider takes.
+
+    That is NUL, half of a surrogate pair, a number beyond 64 bits or not finite, and lists within lists without end.
+    """
     match value:
         case str():
             if "\x00" in value:
                 raise InputInvalid(f"{field}: a NUL character cannot be kept; leave it out.", field=field)
             if not value.isascii() and SURROGATE.search(value):
                 raise InputInvalid(f"{field}: half of a surrogate pair is no text; send whole characters.", field=field)
+        case int() | float():
+            if abs(value) >= 2**63 if isinstance(value, int) else not math.isfinite(value):
+                raise InputInvalid(f"{field}: the number is too large.", field=field)
+        case Mapping() | Sequence() if depth >= DEEPEST:
+            raise InputInvalid(f"{field}: more than {DEEPEST} levels deep.", field=field)
         case Mapping():
             for key, inner in value.items():
-                checked_texts(key, field)
-                checked_texts(inner, f"{field}.{key}")
+                checked(key, field, depth)
+                checked(inner, f"{field}.{key}", depth + 1)
         case Sequence():
             for at, inner in enumerate(value):
-                checked_texts(inner, f"{field}.{at}")
+                checked(inner, f"{field}.{at}", depth + 1)
         case _:
             pass
 

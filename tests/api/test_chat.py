@@ -1,6 +1,7 @@
 """The chat service's paths against a real database, a real Prefect server and an upstream that checks what it is sent."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,10 @@ from tests.api.serving import Chat, Served, events, first_chunk, text_of
 from tests.upstream import FakeUpstream
 from tests.upstream.behaviours import text_of as said_by
 from tests.waiting import eventually
+
+DEEP: list[Any] = []
+for _ in range(300):
+    DEEP = [DEEP]
 
 
 async def test_an_answer_streams_is_kept_and_tracked(chat: Chat) -> None:
@@ -170,6 +175,8 @@ async def test_history_is_paged_backwards(chat: Chat) -> None:
         ({"messages": [{"role": "user", "content": "a\x00b"}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": "x"}], "modelConfig": {"max_tokens": 0}}, "modelConfig.max_tokens"),
         ({"messages": [{"role": "user", "content": "x"}], "stream": "perhaps"}, "stream"),
+        ({"messages": [{"role": "user", "content": "x", "n": 2**70}]}, "messages.0.n"),
+        ({"messages": [{"role": "user", "content": "x", "deep": DEEP}]}, "messages.0.deep"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]}, "messages"),
     ],
 )
@@ -187,10 +194,23 @@ async def test_a_body_that_is_no_json_is_refused(chat: Chat, raw: bytes) -> None
     assert response.status_code in (400, 422)
 
 
-async def test_a_lone_surrogate_is_refused(chat: Chat) -> None:
-    raw = b'{"messages": [{"role": "user", "content": "\\ud800"}]}'
+HELLO = b'"messages": [{"role": "user", "content": "x"}]'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{%b, "modelConfig": {"model": "\\ud800"}}' % HELLO,
+        b'{%b, "modelConfig": {"\\ud800": 1}}' % HELLO,
+        b'{%b, "modelConfig": {"temperature": NaN}}' % HELLO,
+        b'{"messages": [{"role": "user", "content": "x", "n": NaN}]}',
+        b"[" * 100_000,
+    ],
+)
+async def test_what_no_text_or_number_is_is_refused(chat: Chat, raw: bytes) -> None:
     response = await chat.client.post(f"/chat/{chat.id}", content=raw, headers={"content-type": "application/json"})
-    assert response.status_code in (400, 422)
+    assert response.status_code in (400, 404, 422), response.text
 
 
 async def test_unknown_things_are_404(chat: Chat) -> None:

@@ -175,6 +175,8 @@ async def test_errors_come_as_the_clients_own_classes(client: AsyncOpenAI, serve
         ({"messages": [{"role": "user", "content": "nul \x00"}]}, "messages.0.content"),
         ({"temperature": 9}, "temperature"),
         ({"max_tokens": "many"}, "max_tokens"),
+        ({"seed": 2**70}, "seed"),
+        ({"stop": ["a\x00"]}, "stop.0"),
     ],
 )
 async def test_bad_input_is_a_bad_request_naming_the_parameter(client: AsyncOpenAI, wrong: dict[str, Any], param: str) -> None:
