@@ -133,6 +133,7 @@ async def test_retry_after_is_waited_for(chat: Chat, standing_upstream: FakeUpst
 
 
 async def test_a_provider_that_stays_overloaded_is_503(chat: Chat, standing_upstream: FakeUpstream) -> None:
+    standing_upstream.counts["refuse-429"] = 0
     await failed(chat, "refuse-429", 503, "provider_unavailable")
     assert standing_upstream.counts["refuse-429"] == 2
 
@@ -142,6 +143,7 @@ async def test_a_provider_that_stays_overloaded_is_503(chat: Chat, standing_upst
     [("stall-after-3", 3), ("garbage-after-3", 3), ("cut-after-3", 3), ("error-in-stream-3", 3), ("no-finish", 5)],
 )
 async def test_a_failure_after_the_first_token(chat: Chat, standing_upstream: FakeUpstream, model: str, chunks: int) -> None:
+    standing_upstream.counts[model] = 0
     headers, stream = await chat.stream("hello", model)
     assert text_of(stream) == said_by(chunks)
     assert errors(stream) == ["turn_interrupted"]

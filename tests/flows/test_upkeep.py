@@ -8,6 +8,7 @@ import pytest
 from prefect import get_client, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.filters import TaskRunFilter
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Completed
 
 from core.config import DatabaseSettings
@@ -114,7 +115,7 @@ async def test_the_flow_deletes_only_when_told(
     assert {key: result[key] for key in expected} == expected
     assert left(rows) == (before if dry_run else KEPT)
     async with get_client() as client:
-        (artifact,) = await client.read_artifacts(limit=1)
+        (artifact,) = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=1)
     assert artifact.key == "purge-history"
     assert "| conversations | 3 |" in str(artifact.data)
 
