@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+import aiohttp
 import httpx
 import openai
 import orjson
@@ -19,8 +20,8 @@ from blocks.openai_errors import Redactor, from_status
 from core.conversation import ModelInfo, ModelRequest
 from core.errors import InputInvalid, ProviderFailed, ProviderUnavailable
 
-LIMITS = httpx.Limits(max_connections=2000, max_keepalive_connections=64, keepalive_expiry=30)
-"""Idle connections are looked through at each call, so few are kept."""
+LIMITS = httpx.Limits(max_connections=2000, keepalive_expiry=30)
+HUNG_UP = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
 LIST_TIMEOUT = 5.0
 """Seconds for a provider's list of models."""
 JSON: dict[str, str | openai.Omit] = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
@@ -68,12 +69,11 @@ class Client:
         timeout = httpx.Timeout(None, connect=connect_timeout)
         for noisy in ("openai", "httpx", "httpcore"):  # at debug level they log what is asked
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        http = httpx.AsyncClient(
+        http = openai.DefaultAioHttpClient(
             verify=tls(ca_file),
             limits=LIMITS,
             timeout=timeout,
             trust_env=not is_loopback(self._url.host),
-            follow_redirects=True,
         )
         self._sdk: AsyncOpenAI
         if self._azure:
@@ -104,7 +104,7 @@ class Client:
         except orjson.JSONEncodeError:
             raise InputInvalid("The request holds text that is not valid Unicode.", field="messages") from None
         try:
-            return await self._post(request.model, content)
+            return await self._post_again(request.model, content)
         except openai.APIStatusError as error:
             refused = error.response
         except openai.APIConnectionError as error:
@@ -137,6 +137,15 @@ class Client:
     async def aclose(self) -> None:
         await self._sdk.close()
 
+    async def _post_again(self, model: str, content: bytes) -> httpx.Response:
+        """``_post``, once more where the server closed the connection: it may have done so just as a kept one was used again."""
+        try:
+            return await self._post(model, content)
+        except openai.APIConnectionError as error:
+            if not isinstance(_first_cause(error), HUNG_UP):
+                raise
+        return await self._post(model, content)
+
     async def _post(self, model: str, content: bytes) -> httpx.Response:
         path = f"/deployments/{quote(model, safe='')}/chat/completions" if self._azure else "/chat/completions"
         response: Any = await self._sdk.post(
@@ -150,12 +159,21 @@ class Client:
         opened: httpx.Response = response
         return opened
 
-    def _unreachable(self, error: openai.APIConnectionError) -> ProviderUnavailable:
-        who, cause = f'Provider "{self._name}"', error.__cause__
+    def _unreachable(self, error: openai.APIConnectionError) -> ProviderFailed | ProviderUnavailable:
+        who, cause = f'Provider "{self._name}"', _first_cause(error)
         at = f"{self._url.host}:{self._url.port or (443 if self._url.scheme == 'https' else 80)}"
-        if isinstance(cause, httpx.ConnectTimeout):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ProviderFailed(f"{who} at {at} has a certificate that is not trusted: name its CA's file in ca_file.")
+        if isinstance(cause, TimeoutError):
             return ProviderUnavailable(f"{who} did not accept a connection to {at} in time.")
-        if isinstance(cause, httpx.ConnectError | httpx.ProxyError):
-            reason = Redactor(self._key).quote(str(cause)) or type(cause).__name__
-            return ProviderUnavailable(f"{who} cannot be reached at {at} ({reason}): is it running?")
-        return ProviderUnavailable(f"{who} broke the connection off before it answered.")
+        if isinstance(cause, HUNG_UP):
+            return ProviderUnavailable(f"{who} broke the connection off before it answered.")
+        reason = Redactor(self._key).quote(str(cause)) or type(cause).__name__
+        return ProviderUnavailable(f"{who} cannot be reached at {at} ({reason}): is it running?")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The SDK wraps httpx's error, that wraps aiohttp's, and that one the system's."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

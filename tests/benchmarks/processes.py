@@ -120,7 +120,7 @@ def part_of(command: list[str]) -> str:
     known = {
         "serve api": "api",
         "serve flows": "flows",
-        "prefect server": "prefect",
+        "prefect_process": "prefect",
         "postgres": "postgres",
         "model_server": "model",
     }

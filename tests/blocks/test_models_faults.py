@@ -128,6 +128,15 @@ async def test_nobody_there(upstream: FakeUpstream, provider_of: ProviderOf) -> 
     assert "is it running" in error.message
 
 
+async def test_a_connection_closed_under_the_request_is_tried_once_more(upstream: FakeUpstream, provider_of: ProviderOf) -> None:
+    request = ModelRequest("hang-up-1", [{"role": "user", "content": "x"}])
+    assert [chunk async for chunk in provider_of(upstream).stream(request)]
+    error, _ = await failure(provider_of, upstream, "hang-up")
+    assert isinstance(error, ProviderUnavailable)
+    assert "before it answered" in error.message
+    assert upstream.counts == {"hang-up-1": 2, "hang-up": 2}
+
+
 async def test_a_server_that_comes_back_is_used_again(upstream: FakeUpstream, provider_of: ProviderOf) -> None:
     provider, request = provider_of(upstream), ModelRequest("plain", [{"role": "user", "content": "x"}])
     assert [chunk async for chunk in provider.stream(request)]

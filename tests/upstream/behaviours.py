@@ -1,10 +1,11 @@
 """How the fake upstream answers, by the model's name.
 
 ``plain`` · ``slow-N`` (ms a chunk) · ``long-N`` (chunks) · ``echo`` · ``think`` · ``tools`` · ``json`` · ``vision`` ·
-``no-usage`` · ``no-options`` · ``too-long`` · ``repeats`` · ``html`` · ``plain-json`` · ``stall-headers`` ·
-``stall-before`` · ``stall-after-K`` · ``garbage[-after-K]`` · ``cut-after-K`` (a reset) · ``no-finish`` · ``no-done`` ·
-``error-in-stream[-K]`` · ``refuse-S[-N]`` (status S, to the first N requests or to all; 429 and 503 with ``Retry-After: 1``) ·
-``fail-S[-N]`` (the same with a body of plain text) · ``framing`` (CRLF, comments, split and joined lines, no last blank line)
+``no-usage`` · ``no-options`` · ``too-long`` · ``repeats`` · ``html`` · ``plain-json`` · ``stall-headers`` · ``stall-before`` ·
+``stall-after-K`` · ``hang-up[-N]`` (no answer at all) · ``garbage[-after-K]`` · ``cut-after-K`` (a reset) · ``no-finish`` ·
+``no-done`` · ``error-in-stream[-K]`` · ``refuse-S[-N]`` (status S, to the first N requests or to all; 429 and 503 with
+``Retry-After: 1``) · ``fail-S[-N]`` (the same with a body of plain text) · ``framing`` (CRLF, comments, split and joined lines,
+no last blank line)
 """
 
 import asyncio
@@ -159,6 +160,12 @@ async def vision(call: Call) -> None:
     return call.tell(f"{len(images)} images, {sum(map(len, images))} characters")
 
 
+async def hang_up(call: Call, times: int) -> None:
+    if times and call.number > times:
+        return await plain(call)
+    return call.wire.transport.close()
+
+
 async def refuse(call: Call, status: int, times: int) -> None:
     if times and call.number > times:
         return await plain(call)
@@ -271,6 +278,7 @@ BY_NAME: dict[str, Callable[..., Awaitable[None]]] = {
     "json": json_mode,
     "vision": vision,
     r"refuse-(\d{3})(?:-(\d+))?": refuse,
+    r"hang-up(?:-(\d+))?": hang_up,
     r"fail-(\d{3})(?:-(\d+))?": fail,
     "no-options": no_options,
     "no-usage": no_usage,

@@ -1,6 +1,7 @@
 """The fake upstream's HTTP: a bare asyncio protocol, which costs next to nothing in a load test and breaks off at will."""
 
 import asyncio
+import ssl
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ class FakeUpstream:
     key: str | None = KEY
     models: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "plain"}, {"id": "echo", "max_model_len": 4096}])
     models_status: int = 200
+    tls: ssl.SSLContext | None = None
     keep: int | None = None
     requests: deque[Recorded] = field(init=False)
     disconnects: list[str] = field(default_factory=list)
@@ -52,7 +54,7 @@ class FakeUpstream:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/v1"
 
     @property
     def chats(self) -> list[Recorded]:
@@ -80,7 +82,8 @@ class FakeUpstream:
         self._loop.close()
 
     async def _start(self) -> None:
-        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), "127.0.0.1", self.port)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:

@@ -1,0 +1,70 @@
+"""Certificates and proxies between us and a provider."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
+
+from blocks.models import ModelProvider
+from core.conversation import ModelRequest
+from core.errors import ProviderFailed, ProviderUnavailable
+from tests.upstream import KEY, FakeUpstream
+
+REQUEST = ModelRequest("plain", [{"role": "user", "content": "x"}])
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that only itself vouches for, with its key in one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file = tmp_path / "certificate.pem"
+    file.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, private, serialization.NoEncryption()))
+    return file
+
+
+async def answers(provider: ModelProvider) -> bool:
+    try:
+        return bool([chunk async for chunk in provider.stream(REQUEST)])
+    finally:
+        await provider.aclose()
+
+
+async def test_a_certificate_is_checked_against_our_ca_file(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with FakeUpstream(tls=context) as upstream:
+        trusting = ModelProvider(name="fake", base_url=upstream.base_url, api_key=SecretStr(KEY), ca_file=certificate)
+        assert await answers(trusting)
+        with pytest.raises(ProviderFailed, match="ca_file"):
+            await answers(ModelProvider(name="fake", base_url=upstream.base_url, api_key=SecretStr(KEY)))
+        assert len(upstream.chats) == 1
+
+
+async def test_a_proxy_is_used_for_other_machines_only(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake upstream takes the whole address in the request line, as a proxy does."""
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{upstream.port}")
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert await answers(ModelProvider(name="fake", base_url="http://models.invalid/v1", api_key=SecretStr(KEY)))
+    assert await answers(ModelProvider(name="fake", base_url=upstream.base_url, api_key=SecretStr(KEY)))
+    assert [chat.path for chat in upstream.chats] == ["http://models.invalid/v1/chat/completions", "/v1/chat/completions"]
+    monkeypatch.setenv("NO_PROXY", "models.invalid")
+    with pytest.raises(ProviderUnavailable, match=r"models\.invalid"):
+        await answers(ModelProvider(name="fake", base_url="http://models.invalid/v1", api_key=SecretStr(KEY)))
