@@ -92,12 +92,12 @@ class TurnLedger:
 
 
 async def every(pause: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Do ``work`` again and again, ``pause`` seconds apart, whatever becomes of it."""
+    """Do ``work`` again and again, ``pause`` seconds apart and not at once, whatever becomes of it."""
     while True:
+        await asyncio.sleep(pause)
         try:
             await work()
         except PilothouseError as error:
             log.debug("upkeep_failed", work=work.__name__, reason=error.message)
         except Exception:
             log.exception("upkeep_failed", work=work.__name__)
-        await asyncio.sleep(pause)
