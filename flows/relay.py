@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 FOREVER = 1_000_000_000
 """Reconnection attempts, one a second."""
 WARN_EVERY = 60.0
+REFUSED_PAUSE = 15.0
 AS_THEY_COME = 500
 """Events held as they are, which costs no CPU; those behind them wait for a server that is away."""
 TASK_RUN = "prefect.task-run."
@@ -68,6 +69,15 @@ class EventRelay:
         return not self._backlog
 
     async def _send(self) -> None:
+        while True:
+            try:
+                await self._send_on()
+            except Exception:
+                # Refused credentials, a proxy's answer: whatever it is may be mended while the backlog waits.
+                log.exception("prefect_events_not_taken", backlog=len(self._backlog))
+                await asyncio.sleep(REFUSED_PAUSE)
+
+    async def _send_on(self) -> None:
         async with PrefectEventsClient(reconnection_attempts=FOREVER, checkpoint_interval=5.0) as client:
             while True:
                 while self._backlog:
