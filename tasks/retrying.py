@@ -4,6 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
@@ -20,3 +22,16 @@ async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[A
     """Retry condition: whatever is not one of our permanent errors."""
     error = await state.aresult(raise_on_failure=False)
     return not (isinstance(error, PilothouseError) and error.permanent)
+
+
+retried = task(
+    retries=3,
+    retry_delay_seconds=[1, 5, 20],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=worth_another_try,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    result_storage=NOWHERE,
+    timeout_seconds=300,
+)
+"""A task decorator for short effects on our database or Prefect's server: tried four times within half a minute."""

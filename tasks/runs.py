@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
 from core.store.runs import Runs
-from tasks.retrying import NOWHERE, worth_another_try
+from tasks.retrying import retried
 
 PROGRESS = "pilothouse.progress"
 """The Prefect event that carries ``{"done", "total", "what"}`` about a flow run; the API's followers get it within a second."""
@@ -27,16 +25,7 @@ def report_progress(done: int, total: int, what: str) -> None:
     emit_event(PROGRESS, resource=resource, payload={"done": done, "total": total, "what": what})
 
 
-@task(
-    retries=3,
-    retry_delay_seconds=[1, 5, 20],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    result_storage=NOWHERE,
-    timeout_seconds=120,
-)
+@retried
 async def keep_result(runs: Runs, result: Mapping[str, Any]) -> None:
     """Keep the small result (counts and ids) of the current flow run, for whoever asks the API; the last thing a flow does.
 

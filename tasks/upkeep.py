@@ -5,52 +5,39 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterEndTime, TaskRunFilterFlowRunId
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.exceptions import ObjectNotFound
 
 from core.store.upkeep import Purged, Upkeep
-from tasks.retrying import NOWHERE, worth_another_try
+from tasks.retrying import retried
 
 AT_ONCE = 4
 PAGE = 200
 OURS = ("answer_turn",)
 """Tasks of ours that also run outside a flow run."""
 
-upkeep_task = task(
-    retries=3,
-    retry_delay_seconds=[1, 5, 20],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    result_storage=NOWHERE,
-    timeout_seconds=300,
-)
 
-
-@upkeep_task
+@retried
 async def count_idle(upkeep: Upkeep, days: float) -> Purged:
     """How much is idle for ``days``."""
     return await upkeep.idle(days)
 
 
-@upkeep_task
+@retried
 async def purge_batch(upkeep: Upkeep, days: float) -> Purged:
     """Delete one batch of it; empty when nothing is left."""
     return await upkeep.purge(days)
 
 
-@upkeep_task
+@retried
 async def forget_runs(upkeep: Upkeep, days: float) -> int:
     """Delete trigger keys and results of runs older than ``days``."""
     return await upkeep.forget_runs(days)
 
 
-@upkeep_task
+@retried
 async def drop_lone_task_runs(client: PrefectClient, days: float, limit: int, dry_run: bool) -> int:
     """Delete task runs of ours, older than ``days``, that belong to no flow run; how many (at most ``limit``).
 
