@@ -197,7 +197,7 @@ async def history(
 async def _cancel(parts: Parts, turn_id: str) -> None:
     running = parts.conversations.turns.get(turn_id)
     if running is not None:
-        await running.cancel()
+        await running.stop("cancelled")
     else:
         await parts.turns.request_cancel(turn_id)
 

@@ -8,13 +8,20 @@ import contextlib
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
 from core.answers import carries_content
 from core.conversation import ChatModel, Message, ModelInfo, ModelRequest
-from core.errors import DatabaseUnavailable, PilothouseError, ProviderFailed, ProviderUnavailable, TurnInterrupted
+from core.errors import (
+    ContextExceeded,
+    DatabaseUnavailable,
+    PilothouseError,
+    ProviderFailed,
+    ProviderUnavailable,
+    TurnInterrupted,
+)
 from core.history import fit
 from core.saving import save
 from core.store.turns import NewTurn, Outcome, Status, Turns
@@ -27,6 +34,8 @@ LONGEST_WAIT = 30.0
 """Seconds of a provider's Retry-After that a turn waits; for longer ones the next provider is asked."""
 LONGEST_PAUSE = 0.5
 """Seconds between two looks at whether the session's earlier turn, answered by another process, has ended."""
+WHOLE, LESS = 1.0, 0.6
+"""Of a context window, what a prompt is fitted into at first, and after a provider found it too long."""
 BROKE = PilothouseError("Something went wrong inside Pilothouse; its log has the details under this turn's id.")
 STOPPED = TurnInterrupted("The server was stopped during the answer.")
 
@@ -71,6 +80,7 @@ class RunningTurn:
         self.behind: asyncio.Event | None = None
         """Set when the session's earlier turn ends, if this process answers that one."""
         self._tries = 0
+        self._share = WHOLE
         self._not_before = 0.0
         self._born = time.monotonic()
         self._first_token: float | None = None
@@ -109,13 +119,14 @@ class RunningTurn:
         ahead, self._ahead = self._ahead, None
         return await (self._guarded() if ahead is None else ahead)
 
-    async def cancel(self) -> None:
-        """Stop the model call because somebody asked for it; what came so far is kept."""
-        await self._stop("cancelled")
-
-    async def interrupt(self) -> None:
-        """Stop the model call because the process ends; what came so far is kept."""
-        await self._stop("interrupted")
+    async def stop(self, status: Literal["cancelled", "interrupted"]) -> None:
+        """Stop the model call, because somebody asked for it or because the process ends; what came so far is kept."""
+        self._stopped_as = status
+        if self._reader is not None:
+            self._reader.cancel()
+            await self.ended.wait()
+        else:
+            await self._end(status, STOPPED if status == "interrupted" else None)
 
     async def keep(self) -> None:
         """Save the outcome that could not be saved when the turn ended. Raises ``DatabaseUnavailable``."""
@@ -127,14 +138,6 @@ class RunningTurn:
         """End a turn that nobody will attempt again, as failed; does nothing when it has ended."""
         if self.outcome is None and self._reader is None:
             await self._end("failed", ProviderUnavailable("The model providers failed too often."))
-
-    async def _stop(self, status: Status) -> None:
-        self._stopped_as = status
-        if self._reader is not None:
-            self._reader.cancel()
-            await self.ended.wait()
-        else:
-            await self._end(status, STOPPED if status == "interrupted" else None)
 
     async def _guarded(self) -> Outcome:
         if self._ending is not None:
@@ -186,13 +189,18 @@ class RunningTurn:
                 failure = error
                 if self._first_token is None and self._worth_another(error):
                     raise
+            except ContextExceeded as error:
+                failure = error
+                if self._share == WHOLE and self._prompt:
+                    self._share = LESS  # tokens are estimated, and some languages take more of them
+                    continue
             except PilothouseError as error:
                 failure = error
             if self._first_token is not None:
                 await self._end("interrupted", failure)
                 raise TurnInterrupted(f"The answer broke off: {failure.message}") from failure
             self._candidates.pop(0)
-            self._tries = 0
+            self._tries, self._share = 0, WHOLE
         await self._end("failed", failure)
         raise failure
 
@@ -229,7 +237,8 @@ class RunningTurn:
     def _fitted(self, info: ModelInfo) -> list[Message]:
         asked = self._turn.options.get("max_completion_tokens") or self._turn.options.get("max_tokens")
         reserve = min(asked or info.max_output or min(4096, info.context // 4), info.context // 2)
-        return fit(self._prompt or [], [dict(message) for message in self._turn.messages], info.context, reserve)
+        new = [dict(message) for message in self._turn.messages]
+        return fit(self._prompt or [], new, int(info.context * self._share), int(reserve * self._share))
 
     async def _end(self, status: Status, failure: PilothouseError | None) -> Outcome:
         # A task of its own: whoever is cancelled meanwhile, the outcome is saved and the stream ended, once.
@@ -246,8 +255,7 @@ class RunningTurn:
         except DatabaseUnavailable as error:
             self.unkept = True
             failure = failure or error
-        except Exception:
-            # Whatever a model said that the database refuses: the stream still ends, and so does the turn.
+        except Exception:  # whatever a model said that the database refuses, the stream still ends, and so does the turn
             log.exception("answer_refused", turn_id=self.id)
             self.outcome = Outcome("failed", error={"code": BROKE.code, "message": BROKE.message})
             self.unkept, status, failure = True, "failed", BROKE

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from blocks.models import Models
-from core.errors import InputInvalid, ModelUnknown, NotFound
+from core.errors import InputInvalid, NotFound, PilothouseError
 from core.ids import new_id
 from core.store.prompts import Prompts
 from core.store.turns import Begun, NewTurn, Outcome, Turns
@@ -101,8 +101,8 @@ class Desk:
     async def _of_session(self, turn: NewTurn, model: str | None) -> Sequence[Candidate]:
         try:
             return await self._candidates(model, turn.messages)
-        except (ModelUnknown, InputInvalid) as error:
-            # The session's model was there when the session was made; the turn has a row already.
+        except PilothouseError as error:
+            # The session's model was there when the session was made; whatever became of it, the turn has a row already.
             failed = Outcome("failed", error={"code": error.code, "message": error.message})
             await self._turns.finish(turn.id, turn.owner, len(turn.messages), failed)
             raise

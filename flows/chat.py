@@ -159,7 +159,7 @@ class Conversations:
     async def _close(self, grace: float) -> None:
         if self.turns:
             await asyncio.wait([asyncio.create_task(turn.ended.wait()) for turn in self.turns.values()], timeout=grace)
-        await asyncio.gather(*(turn.interrupt() for turn in list(self.turns.values())))
+        await asyncio.gather(*(turn.stop("interrupted") for turn in list(self.turns.values())))
         for inbox in self._open.values():
             inbox.close()
         if self._runs:

@@ -72,7 +72,7 @@ class TurnLedger:
         if turns:
             for turn_id in await self._tracking.cancel_requests(self._boot_id):
                 if (turn := turns.get(turn_id)) is not None:
-                    await turn.cancel()
+                    await turn.stop("cancelled")
         for turn in list(self._unkept):
             await turn.keep()
             self._unkept.remove(turn)

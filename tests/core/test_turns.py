@@ -9,7 +9,14 @@ import pytest
 
 from core import saving
 from core.conversation import ModelInfo, ModelRequest
-from core.errors import DatabaseUnavailable, PilothouseError, ProviderFailed, ProviderUnavailable, TurnInterrupted
+from core.errors import (
+    ContextExceeded,
+    DatabaseUnavailable,
+    PilothouseError,
+    ProviderFailed,
+    ProviderUnavailable,
+    TurnInterrupted,
+)
 from core.events import StreamEvent
 from core.store.turns import NewTurn, Outcome, Turns
 from core.streams import MemoryStreams
@@ -133,6 +140,15 @@ async def test_what_may_help_is_raised_for_another_attempt() -> None:
     assert await bench.said() == "yes", "the first try's role chunk was held back"
 
 
+async def test_a_prompt_found_too_long_is_fitted_again_with_less_history() -> None:
+    model = FakeModel([ContextExceeded("too long")], ["yes"])
+    bench = Bench(model)
+    bench.turn.prepare([{"role": role, "content": "x" * 2000} for role in ("user", "assistant") * 2])
+    assert (await bench.turn.attempt()).answer == "yes"
+    first, second = (len(request.messages) for request in model.requests)
+    assert second < first
+
+
 async def test_tries_are_counted_by_provider() -> None:
     one, two = FakeModel([BUSY], [BUSY], [BUSY]), FakeModel([BUSY], ["yes"], provider="two")
     bench = Bench(one, two)
@@ -200,7 +216,7 @@ async def test_cancel_stops_the_call_and_keeps_what_came() -> None:
     bench = Bench(model)
     bench.turn.start()
     await said.wait()
-    await bench.turn.cancel()
+    await bench.turn.stop("cancelled")
     assert model.closed == 1
     assert (await bench.turn.attempt()).status == "cancelled"
     (kept,) = bench.turns.kept
@@ -216,13 +232,13 @@ async def test_cancel_while_waiting_and_between_two_tries() -> None:
     waiting.turns.claims = [None] * 100
     waiting.turn.start()
     await asyncio.sleep(0)
-    await waiting.turn.cancel()
+    await waiting.turn.stop("cancelled")
     assert waiting.turns.kept[0].status == "cancelled"
 
     between = Bench(FakeModel([BUSY], ["yes"]))
     with pytest.raises(ProviderUnavailable):
         await between.turn.attempt()
-    await between.turn.cancel()
+    await between.turn.stop("cancelled")
     assert (await between.turn.attempt()).status == "cancelled"
     assert [event.kind for event in await between.events()][-1] == "done"
 
@@ -230,7 +246,7 @@ async def test_cancel_while_waiting_and_between_two_tries() -> None:
 async def test_a_turn_cancelled_before_it_began_says_nothing() -> None:
     bench = Bench(FakeModel(["yes"]))
     bench.turn.start()
-    await bench.turn.cancel()
+    await bench.turn.stop("cancelled")
     assert [outcome.status for outcome in bench.turns.kept] == ["cancelled"]
     assert await bench.said() == ""
 
@@ -248,7 +264,7 @@ async def test_an_interrupted_turn_says_that_the_server_stopped() -> None:
     bench = Bench(FakeModel(["half ", asyncio.Event().wait]))
     bench.turn.start()
     await bench.turn.spoke.wait()
-    await bench.turn.interrupt()
+    await bench.turn.stop("interrupted")
     assert [(kept.status, (kept.error or {})["code"]) for kept in bench.turns.kept] == [("interrupted", "turn_interrupted")]
 
 
