@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 SESSIONLESS = "without-session"
 HEAD_START = 0.25
 """Seconds that tracking waits for a turn's first token."""
+OPENING_AT_ONCE = 4
+"""Flow runs in the course of opening: a server that is asked for more opens none of them in time."""
 OPENING = 2.0
 """Seconds that tracking (never the answer) waits for a flow run to open before the turn is tracked as a run of its own."""
 
@@ -109,6 +111,7 @@ async def _answered(turn: RunningTurn) -> None:
         await answer_turn(turn, return_state=True)  # type: ignore[misc]  # Prefect types the state, not its future
     finally:
         await turn.give_up()
+        turn.tracking.set()  # also where Prefect failed before the run had an id: nobody waits for one any more
 
 
 class Conversations:
@@ -124,6 +127,7 @@ class Conversations:
         self._presence = presence
         self._context: Context = copy_context()
         self._open: dict[str, OpenConversation] = {}
+        self._opening: set[OpenConversation] = set()
         self._runs: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         self.turns: dict[str, RunningTurn] = {}
@@ -171,7 +175,7 @@ class Conversations:
             async with asyncio.timeout(HEAD_START):
                 await turn.spoke.wait()
         try:
-            inbox = self._inbox(key) if self._presence.up else None
+            inbox = self.inbox(key) if self._presence.up else None
             if inbox is not None and await _opens(inbox):
                 inbox.put(turn)
                 await turn.ended.wait()
@@ -183,11 +187,16 @@ class Conversations:
             for told in self.on_end:
                 told(turn)
 
-    def _inbox(self, key: str) -> OpenConversation:
+    def inbox(self, key: str) -> OpenConversation | None:
+        """The open conversation of that key, else one that is opened from now on; None while enough others are opening."""
         inbox = self._open.get(key)
         if inbox is None or inbox.full:
+            self._opening = {other for other in self._opening if not other.opened.is_set() and not other.full}
+            if len(self._opening) >= OPENING_AT_ONCE:
+                return None
             inbox = OpenConversation(key, self._settings.run_idle, self._settings.run_items)
             self._open[key] = inbox
+            self._opening.add(inbox)
             self._spawn(self._hold(inbox))
         return inbox
 
