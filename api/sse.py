@@ -9,7 +9,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from core.errors import PilothouseError, named
+from core.errors import PilothouseError, named, told
 from core.events import StreamEvent
 
 PING = b": ping\n\n"
@@ -114,7 +114,7 @@ async def opened(batches: AsyncGenerator[list[StreamEvent], None]) -> AsyncGener
 def failure(event: StreamEvent) -> PilothouseError:
     """The error that an ``error`` event tells of."""
     error = orjson.loads(event.data)["error"]
-    return named(error["code"], error["message"])
+    return named(error)
 
 
 async def _chained(
@@ -138,5 +138,5 @@ async def framed(batches: AsyncIterator[list[StreamEvent]], framing: Framing, pi
                 yield frames
                 last = monotonic()
     except PilothouseError as error:
-        data = orjson.dumps({"error": {"code": error.code, "message": error.message}})
+        data = orjson.dumps({"error": told(error)})
         yield framing(StreamEvent("error", 0, data)) + framing(StreamEvent("done", 0, b""))

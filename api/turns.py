@@ -39,7 +39,7 @@ async def answered(parts: Parts, turn_id: str) -> TurnRecord:
     if record.status == "cancelled":
         raise TurnInterrupted("The turn was cancelled.")
     if record.error is not None:
-        raise named(record.error["code"], record.error["message"])
+        raise named(record.error)
     return record
 
 

@@ -4,7 +4,8 @@ Messages are read by people: each says what is wrong and what to do next, and ne
 The mapping from ``code`` to an HTTP status lives in ``api/problems.py``.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class PilothouseError(Exception):
@@ -130,9 +131,17 @@ class TurnInterrupted(PilothouseError):
     code = "turn_interrupted"
 
 
-def named(code: str, message: str) -> PilothouseError:
-    """The error that was kept as ``code`` and ``message``, e.g. with a turn."""
+def told(error: PilothouseError) -> dict[str, str | float]:
+    """The error as it is kept with a turn and said on a stream: ``code``, ``message``, ``retryAfter`` (seconds) if known."""
+    later = {} if error.retry_after is None else {"retryAfter": error.retry_after}
+    return {"code": error.code, "message": error.message} | later
+
+
+def named(said: Mapping[str, Any]) -> PilothouseError:
+    """The error that ``told`` told of."""
+    code = said["code"]
     kinds = [PilothouseError]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
-    return next((kind for kind in kinds if kind.code == code), PilothouseError)(message)
+    kind = next((kind for kind in kinds if kind.code == code), PilothouseError)
+    return kind(said["message"], retry_after=said.get("retryAfter"))

@@ -21,6 +21,7 @@ from core.errors import (
     ProviderFailed,
     ProviderUnavailable,
     TurnInterrupted,
+    told,
 )
 from core.history import fit
 from core.saving import save
@@ -257,7 +258,7 @@ class RunningTurn:
             failure = failure or error
         except Exception:  # whatever a model said that the database refuses, the stream still ends, and so does the turn
             log.exception("answer_refused", turn_id=self.id)
-            self.outcome = Outcome("failed", error={"code": BROKE.code, "message": BROKE.message})
+            self.outcome = Outcome("failed", error=told(BROKE))
             self.unkept, status, failure = True, "failed", BROKE
         self.voice.end(status, failure)
         self.spoke.set()
@@ -278,7 +279,7 @@ class RunningTurn:
             model=info.name,
             usage=said.usage,
             finish_reason=said.finish_reason,
-            error=None if failure is None else {"code": failure.code, "message": failure.message},
+            error=None if failure is None else told(failure),
             first_token_ms=first,
             duration_ms=round((now - self._born) * 1000),
         )

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from core.answers import Answer
-from core.errors import PilothouseError
+from core.errors import PilothouseError, told
 from core.events import Kind
 from core.store.turns import Status
 from core.streams import Streams
@@ -65,7 +65,7 @@ class Voice:
         if status == "cancelled":
             self._send("error", {"error": {"code": "cancelled", "message": "The turn was cancelled."}})
         elif failure is not None:
-            self._send("error", {"error": {"code": failure.code, "message": failure.message}})
+            self._send("error", {"error": told(failure)})
         self.tell(status)
         self._streams.publish(self._turn_id, "done", b"")
 

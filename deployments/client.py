@@ -95,7 +95,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     response.read()
     try:
         problem = loads(response.text)
-        raise named(str(problem["code"]), str(problem["detail"]))
+        raise named({"code": str(problem["code"]), "message": str(problem["detail"])})
     except (JSONDecodeError, KeyError, TypeError):
         raise PilothouseError(f"{response.request.url} answered {response.status_code}; is that a Pilothouse?") from None
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from blocks.models import Models
-from core.errors import InputInvalid, NotFound, PilothouseError
+from core.errors import InputInvalid, NotFound, PilothouseError, told
 from core.ids import new_id
 from core.store.prompts import Prompts
 from core.store.turns import Begun, NewTurn, Outcome, Turns
@@ -103,7 +103,7 @@ class Desk:
             return await self._candidates(model, turn.messages)
         except PilothouseError as error:
             # The session's model was there when the session was made; whatever became of it, the turn has a row already.
-            failed = Outcome("failed", error={"code": error.code, "message": error.message})
+            failed = Outcome("failed", error=told(error))
             await self._turns.finish(turn.id, turn.owner, len(turn.messages), failed)
             raise
 

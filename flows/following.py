@@ -13,7 +13,7 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.events import Event
 from prefect.events.subscribers import FlowRunSubscriber
 
-from core.errors import PilothouseError, PrefectNotReady
+from core.errors import PilothouseError, PrefectNotReady, told
 from core.runs import Cursor, RunEvent
 from core.store.runs import Runs
 from flows.prefect_link import PrefectLink, in_our_words
@@ -70,7 +70,7 @@ class RunFeed:
 
     def _fail(self, error: PilothouseError) -> None:
         self.failed = True
-        self.log.append("error", 0, {"error": {"code": error.code, "message": error.message}})
+        self.log.append("error", 0, {"error": told(error)})
 
     async def _read(self) -> FlowRun:
         return await read_run(self._link, self._run_id)

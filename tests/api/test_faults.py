@@ -122,6 +122,12 @@ async def test_a_failed_question_is_not_history_for_the_next(chat: Chat) -> None
     assert (await chat.ask("next", "echo")).json()["message"]["content"] == "1 messages, the last: next"
 
 
+async def test_a_providers_retry_after_reaches_the_caller(chat: Chat) -> None:
+    response = await chat.ask("hello", "refuse-429")
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) == 1
+
+
 @pytest.mark.parametrize("model", ["refuse-429-1", "refuse-503-1"])
 async def test_retry_after_is_waited_for(chat: Chat, standing_upstream: FakeUpstream, model: str) -> None:
     standing_upstream.counts[model] = 0
