@@ -24,6 +24,7 @@ from core.errors import (
     told,
 )
 from core.history import fit
+from core.models import without_notice
 from core.saving import save
 from core.store.turns import NewTurn, Outcome, Status, Turns
 from core.streams import Streams
@@ -101,7 +102,8 @@ class RunningTurn:
 
     def prepare(self, history: Sequence[Message]) -> None:
         """Say what came before: the turn is the session's running one. Not called, the turn waits to become it."""
-        self._prompt = [{"role": "system", "content": self._system}, *history] if self._system else list(history)
+        said = [without_notice(message) for message in history]
+        self._prompt = [{"role": "system", "content": self._system}, *said] if self._system else said
 
     def start(self) -> None:
         """Begin the first attempt now; the first call of ``attempt`` then joins it.

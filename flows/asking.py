@@ -84,7 +84,7 @@ class Desk:
 
     async def _running(self, turn: NewTurn, begun: Begun, asked: Sequence[Candidate] | None) -> RunningTurn:
         candidates = asked or await self._of_session(turn, begun.model)
-        first = not begun.history and _free_text(turn.options)
+        first = begun.history == [] and _free_text(turn.options)
         self._streams.open(turn.id)
         running = RunningTurn(
             turn,

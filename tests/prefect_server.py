@@ -156,11 +156,11 @@ class ServedFlows:
             self.process = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served_flows(
     prefect_server: RunningServer, postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServedFlows]:
-    """A flows process for whoever leaves it running, with a database of ours that all its tests share."""
+    """A flows process for one module's tests, which share its database; it takes every due run on the session's server."""
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE served TEMPLATE {template_database} STRATEGY file_copy".encode())
     served = ServedFlows(prefect_server, postgres.url("served"), tmp_path_factory.mktemp("flows") / "flows.log")

@@ -18,6 +18,7 @@ from core.errors import (
     TurnInterrupted,
 )
 from core.events import StreamEvent
+from core.models import demo_notice
 from core.store.turns import NewTurn, Outcome, Turns
 from core.streams import MemoryStreams
 from core.turns import Candidate, RunningTurn
@@ -147,6 +148,14 @@ async def test_a_prompt_found_too_long_is_fitted_again_with_less_history() -> No
     assert (await bench.turn.attempt()).answer == "yes"
     first, second = (len(request.messages) for request in model.requests)
     assert second < first
+
+
+async def test_a_model_does_not_see_the_notice_before_its_own_words() -> None:
+    model = FakeModel(["yes"])
+    bench = Bench(model)
+    bench.turn.prepare([{"role": "assistant", "content": demo_notice(ollama=True) + "I am small."}])
+    await bench.turn.attempt()
+    assert [message["content"] for message in model.requests[0].messages] == ["Be brief.", "I am small.", "hello"]
 
 
 async def test_tries_are_counted_by_provider() -> None:
