@@ -84,7 +84,8 @@ class Desk:
 
     async def _running(self, turn: NewTurn, begun: Begun, asked: Sequence[Candidate] | None) -> RunningTurn:
         candidates = asked or await self._of_session(turn, begun.model)
-        first = begun.history == [] and _free_text(turn.options)
+        answered = any(message.get("role") == "assistant" for message in turn.messages)
+        first = begun.history == [] and not answered and _free_text(turn.options)
         self._streams.open(turn.id)
         running = RunningTurn(
             turn,
