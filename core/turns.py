@@ -240,7 +240,7 @@ class RunningTurn:
     def _fitted(self, info: ModelInfo) -> list[Message]:
         asked = self._turn.options.get("max_completion_tokens") or self._turn.options.get("max_tokens")
         reserve = min(asked or info.max_output or min(4096, info.context // 4), info.context // 2)
-        new = [dict(message) for message in self._turn.messages]
+        new = [without_notice(dict(message)) for message in self._turn.messages]
         return fit(self._prompt or [], new, int(info.context * self._share), int(reserve * self._share))
 
     async def _end(self, status: Status, failure: PilothouseError | None) -> Outcome:
