@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -161,9 +162,10 @@ def served_flows(
     prefect_server: RunningServer, postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServedFlows]:
     """A flows process for one module's tests, which share its database; it takes every due run on the session's server."""
+    name = f"served_{secrets.token_hex(4)}"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE served TEMPLATE {template_database} STRATEGY file_copy".encode())
-    served = ServedFlows(prefect_server, postgres.url("served"), tmp_path_factory.mktemp("flows") / "flows.log")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy".encode())
+    served = ServedFlows(prefect_server, postgres.url(name), tmp_path_factory.mktemp("flows") / "flows.log")
     served.start()
     yield served
     served.stop()
