@@ -20,7 +20,6 @@ from core.settings import (
     PrefectSettings,
     ProviderSettings,
     RedisSettings,
-    Section,
     Settings,
 )
 from core.settings_aliases import from_aliases
@@ -34,6 +33,7 @@ from core.settings_sources import (
     from_variables,
     settled,
 )
+from core.settings_types import Section
 
 __all__ = [
     "ChatSettings",

@@ -131,6 +131,38 @@ class TurnInterrupted(PilothouseError):
     code = "turn_interrupted"
 
 
+class ToolFailed(PilothouseError):
+    """A tool could not do what was asked; the message says why, for its caller and for a model."""
+
+    code = "tool_failed"
+
+
+class ToolTimedOut(PilothouseError):
+    """A tool took longer than it may."""
+
+    code = "tool_timed_out"
+
+
+class ToolInterrupted(PilothouseError):
+    """The process that ran the tool ended first."""
+
+    code = "tool_interrupted"
+    permanent = False
+
+
+class StoreUnavailable(PilothouseError):
+    """The object store could not be reached or was overloaded; trying again may help."""
+
+    code = "store_unavailable"
+    permanent = False
+
+
+class StoreRefused(PilothouseError):
+    """The object store refused: wrong credentials, no such bucket, no room."""
+
+    code = "store_refused"
+
+
 def told(error: PilothouseError) -> dict[str, str | float]:
     """The error as it is kept with a turn and said on a stream: ``code``, ``message``, ``retryAfter`` (seconds) if known."""
     later = {} if error.retry_after is None else {"retryAfter": error.retry_after}

@@ -3,67 +3,19 @@
 The tree says what a value may be; ``core/config.py`` says where values come from and is what other modules import.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from core.addresses import http_url, postgres_url, prefect_database_url, redis_url
-
-
-def _prefix(value: str) -> str:
-    parts = value.strip("/")
-    if any(mark in value for mark in "?# {}") or "//" in value:
-        raise ValueError("expected a path such as /api")
-    return f"/{parts}" if parts else ""
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError) as error:  # unknown names raise ZoneInfoNotFoundError (a KeyError) or either of these
-        raise ValueError("expected an IANA time zone such as Asia/Shanghai") from error
-    except KeyError as error:
-        raise ValueError("expected an IANA time zone such as Asia/Shanghai") from error
-    return value
-
-
-def _level(value: object) -> object:
-    """Lower case, and the names other loggers give to the same levels."""
-    if not isinstance(value, str):
-        return value
-    lower = value.strip().lower()
-    return {"warn": "warning", "verbose": "debug", "trace": "debug", "log": "info", "fatal": "error", "critical": "error"}.get(
-        lower, lower
-    )
-
-
-def _existing(value: Path) -> Path:
-    if not value.is_file():
-        raise ValueError("expected the path of a readable file")
-    return value
-
-
-def _secret(check: Callable[[str], str]) -> AfterValidator:
-    return AfterValidator(lambda secret: SecretStr(check(secret.get_secret_value())))
-
-
-ExistingFile = Annotated[Path, AfterValidator(_existing)]
-HttpUrl = Annotated[str, AfterValidator(http_url)]
-
-
-class Section(BaseModel):
-    """A part of the tree; an unknown key is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from core.addresses import postgres_url, prefect_database_url, redis_url
+from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
 
 
 class DatabaseSettings(Section):
     """``[database]``: our own PostgreSQL (tables in schema ``pilothouse``)."""
 
-    url: Annotated[SecretStr, _secret(postgres_url)] | None = None
+    url: Annotated[SecretStr, secret(postgres_url)] | None = None
     """``postgresql://…``; None means the embedded server. ``DATABASE_URL`` sets it; Prisma's ``?schema=`` is dropped."""
     pool_size: Annotated[int, Field(ge=1, le=200)] = 10
     pool_overflow: Annotated[int, Field(ge=0, le=200)] = 10
@@ -79,7 +31,7 @@ class DatabaseSettings(Section):
 class RedisSettings(Section):
     """``[redis]``: Redis 7+ or Valkey; needed when several API processes share streams."""
 
-    url: Annotated[SecretStr, _secret(redis_url)] | None = None
+    url: Annotated[SecretStr, secret(redis_url)] | None = None
     """``redis://…``; ``REDIS_URL``, or ``REDIS_HOST/PORT/PASSWORD``. None keeps streams in the one API process's memory."""
     timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
 
@@ -91,7 +43,7 @@ class PrefectSettings(Section):
     """An existing Prefect server (``PREFECT_API_URL``); None starts one on loopback."""
     auth_string: SecretStr | None = None
     """``user:password`` of that server's Basic auth (``PREFECT_API_AUTH_STRING``)."""
-    database_url: Annotated[SecretStr, _secret(prefect_database_url)] | None = None
+    database_url: Annotated[SecretStr, secret(prefect_database_url)] | None = None
     """The server's own database (``PREFECT_API_DATABASE_CONNECTION_URL``); see docs for what happens without it."""
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Days that Prefect keeps finished runs and events."""
@@ -170,13 +122,13 @@ class Settings(Section):
     """The port of the Prefect server that ``up`` starts; 0 takes a free one."""
     public_url: HttpUrl | None = None
     """Base of every link that leaves the process; None means the address of the ``ready:`` line."""
-    api_prefix: Annotated[str, AfterValidator(_prefix)] = ""
+    api_prefix: Annotated[str, AfterValidator(path_prefix)] = ""
     """e.g. ``/api``: native paths answer under it and at the root."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API; ``*`` for any."""
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(level)] = "info"
     """Names such as ``WARN`` and ``verbose`` are understood."""
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    timezone: Annotated[str, AfterValidator(time_zone)] = "UTC"
     """IANA name for schedules; the machine's own by default."""
     auth_token: SecretStr | None = None
     """One more token, of scope ``plugin``."""
@@ -195,7 +147,7 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     prefect: PrefectSettings = PrefectSettings()
     chat: ChatSettings = ChatSettings()
-    providers: dict[str, ProviderSettings] = {}
+    providers: dict[str, ProviderSettings] = Field(default={})
 
     sources: dict[str, str] = Field(default={}, exclude=True)
     """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""
