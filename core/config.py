@@ -80,15 +80,15 @@ def load_settings(
     aliases = from_aliases(variables, entries | own)
     entries |= aliases.entries | own | arguments
     for path, entry in entries.items():
-        if path[0] in ("sources", "hints"):  # the tree's own notes, not settings
+        if path[0] in ("origins", "hints"):  # the tree's own notes, not settings
             raise ConfigurationInvalid(f"{entry.origin}: unknown key {path[0]}")
     values = base | {path: settled(path, entry, Settings, variables) for path, entry in entries.items()}
     try:
         settings = Settings.model_validate(_nested(values))
     except ValidationError as error:
         raise ConfigurationInvalid("\n".join(explained(problem, entries) for problem in error.errors())) from None
-    sources = {dotted(path): entry.origin for path, entry in entries.items()}
-    return settings.model_copy(update={"sources": sources, "hints": (*hints, *aliases.hints)})
+    origins = {dotted(path): entry.origin for path, entry in entries.items()}
+    return settings.model_copy(update={"origins": origins, "hints": (*hints, *aliases.hints)})
 
 
 def _file(

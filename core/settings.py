@@ -110,7 +110,7 @@ class ChatSettings(Section):
 
 
 class Settings(Section):
-    """The whole tree. ``sources`` says where each value that is not a default came from."""
+    """The whole tree. ``origins`` says where each value that is not a default came from."""
 
     data_dir: Path
     """Everything that Pilothouse writes on this machine."""
@@ -149,7 +149,7 @@ class Settings(Section):
     chat: ChatSettings = ChatSettings()
     providers: dict[str, ProviderSettings] = Field(default={})
 
-    sources: dict[str, str] = Field(default={}, exclude=True)
+    origins: dict[str, str] = Field(default={}, exclude=True)
     """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""
     hints: tuple[str, ...] = Field(default=(), exclude=True)
     """Lines worth showing at start, e.g. about a variable that was seen and left alone."""

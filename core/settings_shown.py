@@ -60,7 +60,7 @@ def describe(settings: Settings) -> list[Described]:
     """Every key, its value and its source (``default`` where nothing set it), in the order of the tree."""
     names: dict[KeyPath, list[str]] = {("providers",): list(settings.providers)}
     return [
-        Described(dotted(path), _shown(_value_at(settings, path)), settings.sources.get(dotted(path), "default"))
+        Described(dotted(path), _shown(_value_at(settings, path)), settings.origins.get(dotted(path), "default"))
         for path in keys_of(Settings, names)
     ]
 

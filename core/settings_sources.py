@@ -21,7 +21,7 @@ KeyPath = tuple[str, ...]
 PREFIX = "PILOTHOUSE_"
 NOT_SETTINGS = frozenset({"PILOTHOUSE_CONFIG", "PILOTHOUSE_URL", "PILOTHOUSE_TOKEN"})
 """Variables of ours that the tree does not hold: the file's place, and how a client finds and greets a running Pilothouse."""
-_PROVENANCE = frozenset({"sources", "hints"})
+_PROVENANCE = frozenset({"origins", "hints"})
 # Kubernetes and Docker describe a service called "pilothouse" in variables of these forms.
 _SERVICE_LINK = re.compile(r"PILOTHOUSE(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)")
 

@@ -22,7 +22,7 @@ def our_database(settings: Settings, embedded: EmbeddedPostgres) -> Database:
     if settings.database.url is None:
         return Database(embedded.url("pilothouse"), "embedded", embedded=True)
     url = settings.database.url.get_secret_value()
-    return Database(url, f"{_shown(url)} from {settings.sources.get('database.url', 'the settings')}", embedded=False)
+    return Database(url, f"{_shown(url)} from {settings.origins.get('database.url', 'the settings')}", embedded=False)
 
 
 def prefect_database(settings: Settings, embedded: EmbeddedPostgres) -> Database:
@@ -33,14 +33,14 @@ def prefect_database(settings: Settings, embedded: EmbeddedPostgres) -> Database
     inside = prefect_database_url(embedded.url("prefect"))
     if settings.prefect.database_url is not None:
         url = settings.prefect.database_url.get_secret_value()
-        source = settings.sources.get("prefect.database_url", "the settings")
+        source = settings.origins.get("prefect.database_url", "the settings")
         return Database(url, f"{_shown(url)} from {source}", embedded=False)
     if settings.database.url is None:
         return Database(inside, "embedded", embedded=True)
     beside = _sibling(settings.database.url.get_secret_value(), "prefect")
     if (reason := _unfit(beside, settings.database.connect_timeout)) is not None:
         return Database(inside, f"embedded ({reason})", embedded=True)
-    source = settings.sources.get("database.url", "the settings")
+    source = settings.origins.get("database.url", "the settings")
     return Database(prefect_database_url(beside), f"{_shown(beside)} beside {source}", embedded=False)
 
 

@@ -111,7 +111,7 @@ class Starting:
             try:
                 await migrate(ours.url)
             except PilothouseError as error:
-                source = self._settings.sources.get("database.url", "the settings")
+                source = self._settings.origins.get("database.url", "the settings")
                 raise PartMissing(f"{error.message} (database.url is from {source})") from error
             took = monotonic() - began
         self._say(f"database: {ours.told} ({took:.1f} s)")
@@ -122,14 +122,14 @@ class Starting:
             return
         from deployments.redis_check import check_redis  # noqa: PLC0415
 
-        began, source = monotonic(), self._settings.sources.get("redis.url", "the settings")
+        began, source = monotonic(), self._settings.origins.get("redis.url", "the settings")
         await check_redis(self._settings.redis, source)
         self._say(f"streams: {place(url.get_secret_value())} from {source} ({monotonic() - began:.1f} s)")
 
     async def _model(self) -> None:
         settings = self._settings
         for name, provider in sorted(settings.providers.items(), key=lambda item: item[1].order):
-            source = settings.sources.get(f"providers.{name}.base_url", "the settings")
+            source = settings.origins.get(f"providers.{name}.base_url", "the settings")
             self._say(f"model: {name} at {place(provider.base_url)} from {source}")
         if self._wants_demo_model():
             took = await self._started(model_part(settings.data_dir, self._model_port))

@@ -37,7 +37,7 @@ def test_nothing_given_means_the_defaults(load: Load, tmp_path: Path) -> None:
     settings = load()
     assert settings.data_dir == tmp_path / "home" / ".local" / "share" / "pilothouse"
     assert (settings.host, settings.port, settings.database.url, settings.providers) == ("127.0.0.1", 8700, None, {})
-    assert (settings.sources, settings.hints) == ({}, ())
+    assert (settings.origins, settings.hints) == ({}, ())
 
 
 def test_the_data_directory_follows_xdg_but_not_a_relative_one(load: Load, tmp_path: Path) -> None:
@@ -56,20 +56,20 @@ def test_a_user_without_a_home_has_to_name_a_directory(load: Load, monkeypatch: 
 
 def test_each_source_wins_over_the_one_before(load: Load) -> None:
     toml = "port = 1001"
-    assert (load(toml=toml).port, load(toml=toml).sources["port"]) == (1001, "pilothouse.toml")
-    assert (load({"PORT": "1002"}, toml).port, load({"PORT": "1002"}).sources["port"]) == (1002, "PORT")
+    assert (load(toml=toml).port, load(toml=toml).origins["port"]) == (1001, "pilothouse.toml")
+    assert (load({"PORT": "1002"}, toml).port, load({"PORT": "1002"}).origins["port"]) == (1002, "PORT")
     own = {"PORT": "1002", "PILOTHOUSE_PORT": "1003"}
-    assert (load(own, toml).port, load(own, toml).sources["port"]) == (1003, "PILOTHOUSE_PORT")
-    assert (load(own, toml, port=1004).port, load(own, toml, port=1004).sources["port"]) == (1004, "--port")
+    assert (load(own, toml).port, load(own, toml).origins["port"]) == (1003, "PILOTHOUSE_PORT")
+    assert (load(own, toml, port=1004).port, load(own, toml, port=1004).origins["port"]) == (1004, "--port")
 
 
 def test_an_option_that_was_not_given_and_an_empty_variable_change_nothing(load: Load) -> None:
     settings = load({"PORT": "", "PILOTHOUSE_CHAT__QUEUE": " ", "PILOTHOUSE_CONFIG": ""}, port=None)
-    assert (settings.port, settings.chat.queue, settings.sources) == (8700, 4, {})
+    assert (settings.port, settings.chat.queue, settings.origins) == (8700, 4, {})
 
 
 def test_no_model_is_named_as_it_is_typed(load: Load) -> None:
-    assert load(model=False).sources == {"model": "--no-model"}
+    assert load(model=False).origins == {"model": "--no-model"}
 
 
 def test_nested_settings_have_variables_with_double_underscores(load: Load) -> None:
@@ -113,7 +113,7 @@ def test_the_file_is_looked_for_here_then_in_the_data_directory(load: Load, tmp_
 
 def test_a_named_file_must_exist_and_is_the_only_one_read(load: Load, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("port = 1007", encoding="utf-8")
-    assert load({"PILOTHOUSE_CONFIG": "other.toml"}, "port = 1008").sources["port"] == "other.toml"
+    assert load({"PILOTHOUSE_CONFIG": "other.toml"}, "port = 1008").origins["port"] == "other.toml"
     message = refusal(load, {"PILOTHOUSE_CONFIG": "missing.toml"})
     assert "missing.toml" in message
     assert "No such file" in message
@@ -137,7 +137,7 @@ def test_relative_paths_start_from_the_file_that_names_them(load: Load, tmp_path
         ("[chat]\nqueue = 101", "pilothouse.toml: chat.queue: expected less than or equal to 100"),
         ("chat = 3", "pilothouse.toml: chat: expected a valid dictionary"),
         ("[quotas]", "pilothouse.toml: unknown key quotas"),
-        ("[sources.main]\nurl = 'x'", "pilothouse.toml: unknown key sources"),
+        ("[origins.main]\nurl = 'x'", "pilothouse.toml: unknown key origins"),
         ("[providers.a]\norder = 1", "pilothouse.toml: providers.a.base_url: expected a value, but it is missing"),
         (
             "[providers.a]\nbase_url = 'x'\nmodel = 1",
@@ -163,7 +163,7 @@ def test_a_wrong_file_is_refused_naming_file_key_and_expectation(load: Load, tom
             "PILOTHOUSE_DATABASE_URL: unknown key database_url; did you mean PILOTHOUSE_DATABASE__URL?",
         ),
         ({"PILOTHOUSE_CHAT__QEUE": "1"}, "did you mean PILOTHOUSE_CHAT__QUEUE?"),
-        ({"PILOTHOUSE_SOURCES": "x"}, "PILOTHOUSE_SOURCES: unknown key sources"),
+        ({"PILOTHOUSE_ORIGINS": "x"}, "PILOTHOUSE_ORIGINS: unknown key origins"),
         ({"PORT": "http"}, "PORT: port: expected a valid integer"),
         (
             {"PILOTHOUSE_WORKERS": "2"},

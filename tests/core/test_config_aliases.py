@@ -41,7 +41,7 @@ def test_our_own_variable_wins_over_another_tools() -> None:
     settings = load(DATABASE_URL="postgresql://a/one", PILOTHOUSE_DATABASE__URL="postgresql://b/two")
     assert settings.database.url is not None
     assert place(settings.database.url.get_secret_value()) == "b/two"
-    assert settings.sources["database.url"] == "PILOTHOUSE_DATABASE__URL"
+    assert settings.origins["database.url"] == "PILOTHOUSE_DATABASE__URL"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_our_own_variable_wins_over_another_tools() -> None:
 def test_redis_by_address_or_by_parts(environ: dict[str, str], url: str, source: str) -> None:
     settings = load(**environ)
     assert settings.redis.url is not None
-    assert (settings.redis.url.get_secret_value(), settings.sources["redis.url"]) == (url, source)
+    assert (settings.redis.url.get_secret_value(), settings.origins["redis.url"]) == (url, source)
 
 
 def test_parts_of_redis_without_a_host_choose_nothing() -> None:
@@ -122,7 +122,7 @@ def test_a_lone_key_beside_another_provider_is_not_sent_there() -> None:
 def test_openai_by_name_needs_its_key() -> None:
     settings = load(LLM_PROVIDER="OpenAI", OPENAI_API_KEY="sk-x")
     assert settings.providers["openai"].base_url == "https://api.openai.com/v1"
-    assert settings.sources["providers.openai.api_key"] == "OPENAI_API_KEY"
+    assert settings.origins["providers.openai.api_key"] == "OPENAI_API_KEY"
     with pytest.raises(ConfigurationInvalid, match="OPENAI_API_KEY"):
         load(LLM_PROVIDER="openai")
     with pytest.raises(ConfigurationInvalid, match="OPENAI_API_KEY"):
@@ -170,7 +170,7 @@ def test_other_tools_variables_do_not_change_a_list_of_providers() -> None:
 
 def test_llm_provider_puts_a_listed_provider_first() -> None:
     settings = load(LISTED, LLM_PROVIDER="GPU")
-    assert (settings.providers["gpu"].order, settings.sources["providers.gpu.order"]) == (0, "LLM_PROVIDER")
+    assert (settings.providers["gpu"].order, settings.origins["providers.gpu.order"]) == (0, "LLM_PROVIDER")
     with pytest.raises(ConfigurationInvalid, match="gpu, local, ollama, openai"):
         load(LISTED, LLM_PROVIDER="claude")
 

@@ -39,7 +39,7 @@ def settings_with(tmp_path: Path, url: str | None, prefect: str | None = None) -
         data_dir=tmp_path,
         database=DatabaseSettings(url=SecretStr(url) if url else None),
         prefect=PrefectSettings(database_url=SecretStr(prefect) if prefect else None),
-        sources={"database.url": "DATABASE_URL", "prefect.database_url": "PREFECT_API_DATABASE_CONNECTION_URL"},
+        origins={"database.url": "DATABASE_URL", "prefect.database_url": "PREFECT_API_DATABASE_CONNECTION_URL"},
     )
 
 
