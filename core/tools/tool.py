@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from core.charts.chart import Chart, Picture
 from core.databases import Rows
 from core.errors import InputInvalid
+from core.tools.parameters import Language, parameters
 
 ValueType = Literal["string", "number", "boolean", "object", "arrayString", "arrayNumber", "arrayObject", "any"]
 """FastGPT's names for the types of a value."""
@@ -85,6 +86,10 @@ class Tool:
     @property
     def toolset(self) -> str:
         return self.id.partition("/")[0]
+
+    def schema(self, language: Language = "en") -> dict[str, Any]:
+        """The JSON schema of ``inputs`` without references, nulls and form details; see ``core/tools/parameters.py``."""
+        return parameters(self.inputs, language)
 
     def checked(self, inputs: Mapping[str, Any]) -> BaseModel:
         """``inputs`` as the tool takes them. Raises ``InputInvalid`` naming every offending field."""
