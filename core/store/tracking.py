@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import text
 
 from core.store.base import Store
-from core.store.turns import keepable
+from core.store.keepable import keepable
 
 _REAP = text("""
     WITH dead AS (

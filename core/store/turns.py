@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import orjson
 from sqlalchemy import RowMapping, text
 
 from core.errors import Conflict, NotFound, SessionBusy
 from core.store.base import Store
+from core.store.keepable import as_json, keepable
 
 ACTIVE: tuple[str, ...] = ("queued", "running")
 Status = Literal["queued", "running", "done", "interrupted", "failed", "cancelled"]
@@ -212,12 +212,12 @@ class Turns:
             "status": outcome.status,
             "answer": keepable(outcome.answer),
             "marks": list(outcome.marks),
-            "message": None if outcome.message is None else _json({k: v for k, v in outcome.message.items() if k != "role"}),
+            "message": None if outcome.message is None else as_json({k: v for k, v in outcome.message.items() if k != "role"}),
             "provider": outcome.provider,
             "model": outcome.model,
-            "usage": _json(outcome.usage),
+            "usage": as_json(outcome.usage),
             "finish_reason": outcome.finish_reason,
-            "error": _json(outcome.error),
+            "error": as_json(outcome.error),
             "first_token_ms": outcome.first_token_ms,
             "duration_ms": outcome.duration_ms,
         }
@@ -262,38 +262,14 @@ def _insert_values(turn: NewTurn, idle: float | None) -> dict[str, Any]:
         "id": turn.id,
         "session": turn.session_id,
         "status": "running",
-        "options": _json(turn.options),
+        "options": as_json(turn.options),
         "owner": turn.owner,
         "key": turn.idempotency_key,
         "hash": turn.body_hash,
-        "messages": _json(list(turn.messages)),
+        "messages": as_json(list(turn.messages)),
         "idle": idle,
         "limit": HISTORY_LIMIT,
     }
-
-
-def keepable(text: str) -> str:
-    """``text`` of the same length that PostgreSQL can keep: a model may say NUL, a database text may not."""
-    return text.replace("\x00", "\ufffd")
-
-
-def _json(value: object) -> str | None:
-    if value is None:
-        return None
-    text = orjson.dumps(value).decode()
-    return orjson.dumps(_keepable(value)).decode() if "\\u0000" in text else text
-
-
-def _keepable(value: object) -> object:
-    match value:
-        case str():
-            return keepable(value)
-        case dict():
-            return {keepable(key): _keepable(inner) for key, inner in value.items()}
-        case list():
-            return [_keepable(inner) for inner in value]
-        case _:
-            return value
 
 
 def _record(row: RowMapping) -> TurnRecord:
