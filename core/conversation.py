@@ -51,3 +51,7 @@ class ChatModel(Protocol):
 
     async def aclose(self) -> None:
         """Release connections; calls still running end."""
+
+
+Candidate = tuple[ChatModel, ModelInfo]
+"""Whom a question may go to, and which of its models."""

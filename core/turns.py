@@ -1,4 +1,4 @@
-"""A turn while it is being answered: providers in order, chunks onto the stream, the outcome into the store.
+"""A turn while it is being answered: from its row to the stream and to the outcome in the store.
 
 Knows nothing of HTTP or Prefect: whoever runs ``attempt`` decides when to try again, and is told by the error's ``permanent``.
 """
@@ -7,24 +7,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
 from typing import Any, Literal
 
 import structlog
 
-from core.answers import carries_content
-from core.conversation import ChatModel, Message, ModelInfo, ModelRequest
-from core.errors import (
-    ContextExceeded,
-    DatabaseUnavailable,
-    PilothouseError,
-    ProviderFailed,
-    ProviderUnavailable,
-    TurnInterrupted,
-    told,
-)
-from core.history import fit
+from core.conversation import Candidate, Message
+from core.errors import DatabaseUnavailable, PilothouseError, ProviderUnavailable, TurnInterrupted, told
 from core.models import without_notice
+from core.reading import Reading
 from core.saving import save
 from core.store.turns import NewTurn, Outcome, Status, Turns
 from core.streams import Streams
@@ -32,16 +22,10 @@ from core.voice import Voice
 
 log = structlog.get_logger(__name__)
 
-LONGEST_WAIT = 30.0
-"""Seconds of a provider's Retry-After that a turn waits; for longer ones the next provider is asked."""
 LONGEST_PAUSE = 0.5
 """Seconds between two looks at whether the session's earlier turn, answered by another process, has ended."""
-WHOLE, LESS = 1.0, 0.6
-"""Of a context window, what a prompt is fitted into at first, and after a provider found it too long."""
 BROKE = PilothouseError("Something went wrong inside Pilothouse; its log has the details under this turn's id.")
 STOPPED = TurnInterrupted("The server was stopped during the answer.")
-
-Candidate = tuple[ChatModel, ModelInfo]
 
 
 class RunningTurn:
@@ -67,26 +51,17 @@ class RunningTurn:
         self.outcome: Outcome | None = None
         self.unkept = False
         """The outcome is not in the store, which still believes the turn to be running; see ``keep``."""
-        self.voice = Voice(streams, turn.id, turn.session_id)
+        self.voice = Voice(streams, turn.id, turn.session_id, notice)
         self.ended = asyncio.Event()
-        self.spoke = asyncio.Event()
-        """The first token is on its way to the readers, or the turn has ended without one."""
         self.tracking = asyncio.Event()
         """The ids of its runs are known."""
         self._turn = turn
-        self._candidates = list(candidates)
+        self._reading = Reading(turn, candidates, self.voice)
         self._turns = turns
         self._system = system
-        self._notice = notice
-        self._prompt: list[Message] | None = None
         self.behind: asyncio.Event | None = None
         """Set when the session's earlier turn ends, if this process answers that one."""
-        self._tries = 0
-        self._share = WHOLE
-        self._not_before = 0.0
         self._born = time.monotonic()
-        self._first_token: float | None = None
-        self._asked: Candidate = self._candidates[0]
         self._ahead: asyncio.Task[Outcome] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._ending: asyncio.Task[Outcome] | None = None
@@ -103,7 +78,7 @@ class RunningTurn:
     def prepare(self, history: Sequence[Message]) -> None:
         """Say what came before: the turn is the session's running one. Not called, the turn waits to become it."""
         said = [without_notice(message) for message in history]
-        self._prompt = [{"role": "system", "content": self._system}, *said] if self._system else said
+        self._reading.prompt = [{"role": "system", "content": self._system}, *said] if self._system else said
 
     def start(self) -> None:
         """Begin the first attempt now; the first call of ``attempt`` then joins it.
@@ -154,7 +129,7 @@ class RunningTurn:
             raise
         except Exception as error:
             log.exception("turn_broke", turn_id=self.id)
-            await self._end("failed" if self._first_token is None else "interrupted", BROKE)
+            await self._end("failed" if self.voice.first_token is None else "interrupted", BROKE)
             raise BROKE from error
         except asyncio.CancelledError:
             if self._stopped_as is None:
@@ -169,7 +144,7 @@ class RunningTurn:
     async def _turn_comes(self) -> None:
         """Wait until no earlier turn of the session is unanswered, whichever process answers it."""
         pause = 0.02
-        while self._prompt is None:
+        while self._reading.prompt is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await (self.behind.wait() if self.behind is not None else asyncio.sleep(pause * 2))
@@ -180,68 +155,14 @@ class RunningTurn:
                 self.prepare(history)
 
     async def _attempt(self) -> Outcome:
-        if (wait := self._not_before - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
-        failure: PilothouseError = ProviderFailed("No model provider is left to ask.")
-        while self._candidates:
-            self._asked = self._candidates[0]
-            try:
-                await self._read(*self._asked)
-                return await self._end("done", None)
-            except ProviderUnavailable as error:
-                failure = error
-                if self._first_token is None and self._worth_another(error):
-                    raise
-            except ContextExceeded as error:
-                failure = error
-                if self._share == WHOLE and self._prompt:
-                    self._share = LESS  # tokens are estimated, and some languages take more of them
-                    continue
-            except PilothouseError as error:
-                failure = error
-            if self._first_token is not None:
-                await self._end("interrupted", failure)
-                raise TurnInterrupted(f"The answer broke off: {failure.message}") from failure
-            self._candidates.pop(0)
-            self._tries, self._share = 0, WHOLE
-        await self._end("failed", failure)
-        raise failure
-
-    def _worth_another(self, error: ProviderUnavailable) -> bool:
-        wait = error.retry_after or 0.0
-        model, _ = self._asked
-        if self._tries >= model.retries or wait > LONGEST_WAIT:
-            return False
-        self._tries += 1
-        self._not_before = time.monotonic() + wait
-        log.info("turn_tried_again", turn_id=self.id, provider=model.provider, reason=error.code, tries=self._tries)
-        return True
-
-    async def _read(self, model: ChatModel, info: ModelInfo) -> None:
-        options = {name: value for name, value in self._turn.options.items() if name != "model"}
-        request = ModelRequest(info.name, self._fitted(info), options)
-        self.voice.speak_for(info.name)
-        held: list[dict[str, Any]] = []
-        async with aclosing(model.stream(request)) as chunks:
-            async for chunk in chunks:
-                if self._first_token is None:
-                    held.append(chunk)  # a role alone is not an answer: until there is one, another provider may be asked
-                    if not carries_content(chunk) and not _finishes(chunk):
-                        continue
-                    self._first_token = time.monotonic()
-                    if self._notice is not None:
-                        self.voice.notice(self._notice)
-                    for early in held:
-                        self.voice.say(early)
-                    self.spoke.set()
-                else:
-                    self.voice.say(chunk)
-
-    def _fitted(self, info: ModelInfo) -> list[Message]:
-        asked = self._turn.options.get("max_completion_tokens") or self._turn.options.get("max_tokens")
-        reserve = min(asked or info.max_output or min(4096, info.context // 4), info.context // 2)
-        new = [without_notice(dict(message)) for message in self._turn.messages]
-        return fit(self._prompt or [], new, int(info.context * self._share), int(reserve * self._share))
+        failure = await self._reading.answer()
+        if failure is None:
+            return await self._end("done", None)
+        if self.voice.first_token is None:
+            await self._end("failed", failure)
+            raise failure
+        await self._end("interrupted", failure)
+        raise TurnInterrupted(f"The answer broke off: {failure.message}") from failure
 
     async def _end(self, status: Status, failure: PilothouseError | None) -> Outcome:
         # A task of its own: whoever is cancelled meanwhile, the outcome is saved and the stream ended, once.
@@ -263,20 +184,19 @@ class RunningTurn:
             self.outcome = Outcome("failed", error=told(BROKE))
             self.unkept, status, failure = True, "failed", BROKE
         self.voice.end(status, failure)
-        self.spoke.set()
         self.ended.set()
         return self.outcome
 
     def _outcome(self, status: Status, failure: PilothouseError | None) -> Outcome:
         now = time.monotonic()
-        model, info = self._asked
+        model, info = self._reading.asked
         said = self.voice.answer
-        first = None if self._first_token is None else round((self._first_token - self._born) * 1000)
+        first = None if self.voice.first_token is None else round((self.voice.first_token - self._born) * 1000)
         return Outcome(
             status=status,
             answer=said.text,
             marks=self.voice.marks,
-            message=None if self._first_token is None else said.message(),
+            message=None if self.voice.first_token is None else said.message(),
             provider=model.provider,
             model=info.name,
             usage=said.usage,
@@ -285,11 +205,6 @@ class RunningTurn:
             first_token_ms=first,
             duration_ms=round((now - self._born) * 1000),
         )
-
-
-def _finishes(chunk: dict[str, Any]) -> bool:
-    choices = chunk.get("choices")
-    return choices is not None and any(choice.get("finish_reason") is not None for choice in choices)
 
 
 def _retrieved(task: asyncio.Task[Outcome]) -> None:

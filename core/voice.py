@@ -1,11 +1,12 @@
 """What a turn says onto its stream, and what it has said so far."""
 
+import asyncio
 import time
 from typing import Any
 
 import orjson
 
-from core.answers import Answer
+from core.answers import Answer, carries_content
 from core.errors import PilothouseError, told
 from core.events import Kind
 from core.store.turns import Status
@@ -16,41 +17,52 @@ class Voice:
     """One turn's side of its stream.
 
     ``marks[i]`` is the length of the answer's text after chunk ``i + 1``, which makes the stream resumable from the store.
+    ``notice``, words that are not the model's, is said before the first token.
     """
 
-    def __init__(self, streams: Streams, turn_id: str, session_id: str | None) -> None:
+    def __init__(self, streams: Streams, turn_id: str, session_id: str | None, notice: str | None = None) -> None:
         self.answer = Answer()
         self.marks: list[int] = []
+        self.first_token: float | None = None
+        """When (``time.monotonic``) a reader first got something of the answer."""
+        self.spoke = asyncio.Event()
+        """The first token is on its way to the readers, or the turn has ended without one."""
         self._streams = streams
         self._turn_id = turn_id
         self._session_id = session_id
+        self._notice = notice
+        self._held: list[dict[str, Any]] = []
         self._status: Status = "queued"
         self._length = 0
         self._frame: dict[str, Any] = {}
 
     def speak_for(self, model: str) -> None:
-        """From here on the words are ``model``'s; nothing was said before."""
-        self.answer = Answer()
+        """From here on the words are ``model``'s. What was held back of a call before is forgotten."""
+        self._held = []
         self._frame = {
             "id": f"chatcmpl-{self._turn_id}",
             "object": "chat.completion.chunk",
-            "created": int(time.time()),
+            "created": self._frame.get("created") or int(time.time()),
             "model": model,
         }
 
     def say(self, chunk: dict[str, Any]) -> None:
-        """One chunk as it came from the model, under our own id."""
-        self.answer.feed(chunk)
-        choices = chunk.get("choices")
-        if choices:
-            self._send("chunk", self._frame | {"choices": choices})
-            delta = choices[0].get("delta") or {}
-            self._length += len(delta.get("content") or "")
-            self.marks.append(self._length)
+        """One chunk as it came from the model, under our own id.
 
-    def notice(self, text: str) -> None:
-        """Words that are not the model's."""
-        self.say({"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}]})
+        A role alone is not an answer: until there is one it is held back, so that another provider may still be asked.
+        """
+        if self.first_token is not None:
+            self._say(chunk)
+            return
+        self._held.append(chunk)
+        if carries_content(chunk) or _finishes(chunk):
+            self.first_token = time.monotonic()
+            if self._notice is not None:
+                self._say(_words(self._notice))
+            for early in self._held:
+                self._say(early)
+            self._held = []
+            self.spoke.set()
 
     def tell(self, status: Status) -> None:
         """Say once what has become of the turn."""
@@ -68,7 +80,26 @@ class Voice:
             self._send("error", {"error": told(failure)})
         self.tell(status)
         self._streams.publish(self._turn_id, "done", b"")
+        self.spoke.set()
+
+    def _say(self, chunk: dict[str, Any]) -> None:
+        self.answer.feed(chunk)
+        choices = chunk.get("choices")
+        if choices:
+            self._send("chunk", self._frame | {"choices": choices})
+            delta = choices[0].get("delta") or {}
+            self._length += len(delta.get("content") or "")
+            self.marks.append(self._length)
 
     def _send(self, kind: Kind, data: dict[str, Any]) -> None:
         # A copy: what orjson returns keeps the 4 kB that it was written into, however short it is.
         self._streams.publish(self._turn_id, kind, bytes(memoryview(orjson.dumps(data))))
+
+
+def _words(text: str) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}]}
+
+
+def _finishes(chunk: dict[str, Any]) -> bool:
+    choices = chunk.get("choices")
+    return choices is not None and any(choice.get("finish_reason") is not None for choice in choices)

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 
 from blocks.models import Models
+from core.conversation import Candidate
 from core.errors import InputInvalid, NotFound, PilothouseError, told
 from core.ids import new_id
 from core.store.prompts import Prompts
 from core.store.turns import Begun, NewTurn, Outcome, Turns
 from core.streams import Streams
-from core.turns import Candidate, RunningTurn
+from core.turns import RunningTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class Conversations:
         # The bookkeeping of a run takes milliseconds of CPU; the first token goes first.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEAD_START):
-                await turn.spoke.wait()
+                await turn.voice.spoke.wait()
         try:
             inbox = self.inbox(key) if self._presence.up else None
             if inbox is not None and await _opens(inbox):

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from core import saving
-from core.conversation import ModelInfo, ModelRequest
+from core.conversation import Candidate, ModelInfo, ModelRequest
 from core.errors import (
     ContextExceeded,
     DatabaseUnavailable,
@@ -21,7 +21,7 @@ from core.events import StreamEvent
 from core.models import demo_notice
 from core.store.turns import NewTurn, Outcome, Turns
 from core.streams import MemoryStreams
-from core.turns import Candidate, RunningTurn
+from core.turns import RunningTurn
 
 Step = str | PilothouseError | Callable[[], Any]
 """A word to say, an error to raise, or something to wait for."""
@@ -272,7 +272,7 @@ async def test_a_turn_that_nobody_attempts_again_ends() -> None:
 async def test_an_interrupted_turn_says_that_the_server_stopped() -> None:
     bench = Bench(FakeModel(["half ", asyncio.Event().wait]))
     bench.turn.start()
-    await bench.turn.spoke.wait()
+    await bench.turn.voice.spoke.wait()
     await bench.turn.stop("interrupted")
     assert [(kept.status, (kept.error or {})["code"]) for kept in bench.turns.kept] == [("interrupted", "turn_interrupted")]
 
