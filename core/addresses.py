@@ -81,6 +81,12 @@ def ollama_url(host: str) -> str:
     return f"{parts.scheme}://{authority}{f':{port}' if port else ''}{path}/v1"
 
 
+def reachable_host(host: str) -> str:
+    """The host by which this machine reaches what listens on ``host``, with brackets where a URL needs them."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"[{name}]" if ":" in name else name
+
+
 def masked(address: str) -> str:
     """The address with its password and every parameter that looks like a secret replaced."""
     if "://" not in address:

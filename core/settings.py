@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from core.addresses import postgres_url, prefect_database_url, redis_url
+from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
+from core.settings_files import FileSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
 
 
@@ -147,12 +148,19 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     prefect: PrefectSettings = PrefectSettings()
     chat: ChatSettings = ChatSettings()
+    files: FileSettings = FileSettings()
     providers: dict[str, ProviderSettings] = Field(default={})
 
     origins: dict[str, str] = Field(default={}, exclude=True)
     """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""
     hints: tuple[str, ...] = Field(default=(), exclude=True)
     """Lines worth showing at start, e.g. about a variable that was seen and left alone."""
+
+    @property
+    def address(self) -> str:
+        """What links that leave the process begin with: ``public_url``, or the address of the ``ready:`` line."""
+        scheme = "https" if self.tls_cert else "http"
+        return self.public_url or f"{scheme}://{reachable_host(self.host)}:{self.port}"
 
     @model_validator(mode="after")
     def _together(self) -> Self:

@@ -48,12 +48,6 @@ def _explained(error: OSError, host: str, port: int, option: str) -> str:
     return f"{host} cannot be listened on ({error.strerror}): choose another with --host."
 
 
-def reachable_host(host: str) -> str:
-    """The host by which this machine reaches what listens on ``host``, with brackets where a URL needs them."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"[{name}]" if ":" in name else name
-
-
 async def get(host: str, port: int, path: str, headers: dict[str, str] | None = None, *, tls: bool = False) -> tuple[int, bytes]:
     """Status and body of one small GET to a server of ours; status 0 where none answered in time.
 

@@ -4,8 +4,9 @@ import socket
 import sys
 from pathlib import Path
 
+from core.addresses import reachable_host
 from core.config import Settings, child_environment
-from deployments.addresses import get, reachable_host
+from deployments.addresses import get
 from deployments.engines import handed_on
 from deployments.part import Program
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
-from core.addresses import place
+from core.addresses import place, reachable_host
 from core.config import Settings
 from core.errors import PartMissing, PilothouseError
-from deployments.addresses import checked_port, reachable_host
+from deployments.addresses import checked_port
 from deployments.api_parts import api_parts
 from deployments.curl import curl_line
 from deployments.databases import our_database, prefect_database

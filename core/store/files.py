@@ -1,11 +1,18 @@
 """Which files are kept, for whom and until when; the bytes lie in the object store."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, DateTime, Index, Text, func, text
+from sqlalchemy import BigInteger, DateTime, Index, Text, delete, exists, func, or_, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.store.base import Base
+from core.errors import NotFound
+from core.store.base import Base, Store
+from core.store.chats import Session
+
+BATCH = 500
 
 
 class StoredFile(Base):
@@ -25,3 +32,94 @@ class StoredFile(Base):
     tool_run_id: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file that may be read now. ``size`` in bytes."""
+
+    key: str
+    name: str
+    media_type: str
+    size: int
+    created_at: datetime
+
+
+_COLUMNS = (StoredFile.key, StoredFile.name, StoredFile.media_type, StoredFile.size, StoredFile.created_at)
+_OF_SESSION = Session.id == StoredFile.session_id
+# Between a session's expiry and its purge nobody reads its files, and they wait for the purge as its messages do.
+_LIVE = or_(
+    StoredFile.session_id.is_(None) & (StoredFile.expires_at > func.now()),
+    exists().where(_OF_SESSION, Session.expires_at > func.now()),
+)
+_OVER = or_(
+    StoredFile.session_id.is_(None) & (StoredFile.expires_at <= func.now()),
+    StoredFile.session_id.is_not(None) & ~exists().where(_OF_SESSION),
+)
+
+
+class Files:
+    """Questions about files."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add(
+        self,
+        key: str,
+        *,
+        name: str,
+        media_type: str,
+        size: int,
+        days: float,
+        session_id: str | None = None,
+        tool_run_id: str | None = None,
+    ) -> None:
+        """A new file, to be kept for ``days`` unless it is a session's. Added again, it stays as it was."""
+        row = {
+            "key": key,
+            "name": name,
+            "media_type": media_type,
+            "size": size,
+            "session_id": session_id,
+            "tool_run_id": tool_run_id,
+            "expires_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, days * 86_400),
+        }
+        async with self._store.single() as connection:
+            await connection.execute(insert(StoredFile).values(row).on_conflict_do_nothing(index_elements=["key"]))
+
+    async def get(self, key: str) -> FileRecord:
+        """Raises ``NotFound`` when there is none, its time is over or its session has expired."""
+        async with self._store.single() as connection:
+            row = (await connection.execute(select(*_COLUMNS).where(StoredFile.key == key, _LIVE))).mappings().one_or_none()
+        if row is None:
+            raise NotFound("There is no such file, or no longer.")
+        return FileRecord(**dict(row))
+
+    async def count_over(self) -> int:
+        """How many files' time is over."""
+        async with self._store.single() as connection:
+            return int(await connection.scalar(select(func.count()).select_from(StoredFile).where(_OVER)) or 0)
+
+    async def over(self, limit: int = BATCH) -> list[str]:
+        """Keys of files whose time is over or whose session is gone, the oldest first."""
+        statement = select(StoredFile.key).where(_OVER).order_by(StoredFile.expires_at).limit(limit)
+        async with self._store.single() as connection:
+            return list((await connection.execute(statement)).scalars())
+
+    async def of_session(self, session_id: str, limit: int = BATCH) -> list[str]:
+        """Keys of a session's files."""
+        statement = select(StoredFile.key).where(StoredFile.session_id == session_id).limit(limit)
+        async with self._store.single() as connection:
+            return list((await connection.execute(statement)).scalars())
+
+    async def known(self, keys: Iterable[str]) -> set[str]:
+        """Those of ``keys`` that belong to a file, over or not."""
+        statement = select(StoredFile.key).where(StoredFile.key == func.any(list(keys)))
+        async with self._store.single() as connection:
+            return set((await connection.execute(statement)).scalars())
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Delete the rows, once the bytes are gone."""
+        async with self._store.single() as connection:
+            await connection.execute(delete(StoredFile).where(StoredFile.key == func.any(list(keys))))
