@@ -52,6 +52,7 @@ class RunningTurn:
         self.unkept = False
         """The outcome is not in the store, which still believes the turn to be running; see ``keep``."""
         self.voice = Voice(streams, turn.id, turn.session_id, notice)
+        self.spoke = self.voice.spoke
         self.ended = asyncio.Event()
         self.tracking = asyncio.Event()
         """The ids of its runs are known."""

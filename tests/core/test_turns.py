@@ -272,7 +272,7 @@ async def test_a_turn_that_nobody_attempts_again_ends() -> None:
 async def test_an_interrupted_turn_says_that_the_server_stopped() -> None:
     bench = Bench(FakeModel(["half ", asyncio.Event().wait]))
     bench.turn.start()
-    await bench.turn.voice.spoke.wait()
+    await bench.turn.spoke.wait()
     await bench.turn.stop("interrupted")
     assert [(kept.status, (kept.error or {})["code"]) for kept in bench.turns.kept] == [("interrupted", "turn_interrupted")]
 
