@@ -1,0 +1,156 @@
+"""The plot of a chart with two axes: its grid, ticks and names, and where a value or a category lies in it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.charts.categories import along_bottom, along_side, arrange
+from core.charts.scale import Scale
+from core.charts.scene import Shape
+from core.charts.sheet import LINE, Box, Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Categories, each in a band of its own; or, with ``edge``, points from one end of the axis to the other.
+
+    ``all_wanted`` where each name matters by itself (bars), rather than their order (a line).
+    """
+
+    names: Sequence[str]
+    all_wanted: bool = True
+    edge: bool = False
+    downward: bool = False
+
+    def centres(self, start: float, end: float) -> list[float]:
+        count = len(self.names)
+        band = (end - start) / count
+        if not self.edge or count == 1:
+            return [start + (at + 0.5) * band for at in range(count)]
+        inset = math.copysign(min(abs(band) / 2, 24.0), end - start)
+        step = (end - start - 2 * inset) / (count - 1)
+        return [start + inset + at * step for at in range(count)]
+
+
+Axis = Scale | Bands
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """The area inside the axes."""
+
+    box: Box
+    across: Axis
+    upward: Axis
+
+    def x(self, value: float) -> float:
+        assert isinstance(self.across, Scale)
+        return self.box.left + self.across.share(value) * self.box.width
+
+    def y(self, value: float) -> float:
+        assert isinstance(self.upward, Scale)
+        return self.box.bottom - self.upward.share(value) * self.box.height
+
+    def columns(self) -> list[float]:
+        assert isinstance(self.across, Bands)
+        return self.across.centres(self.box.left, self.box.right)
+
+    def rows(self) -> list[float]:
+        """Categories from the top down, as one reads."""
+        assert isinstance(self.upward, Bands)
+        return self.upward.centres(self.box.top, self.box.bottom)
+
+
+def ticks_for(length: float, unit: float, wide: bool = False) -> int:
+    """How many ticks an axis of ``length`` pixels bears; fewer where their labels stand side by side (``wide``)."""
+    return max(2, min(8, round(length / ((95 if wide else 52) * unit))))
+
+
+def plot(sheet: Sheet, across: Axis, upward: Axis, *, grid: bool = True) -> Plot:
+    """Draws both axes into the sheet's area and gives the plot inside."""
+    area, size, small = sheet.area, sheet.size, sheet.small
+    chart = sheet.chart
+    if chart.y_title and area.height > 120:
+        title = sheet.ruler.cut(chart.y_title, small, area.width)
+        sheet.write("axis title", title, area.left, area.top + small / 2, size=small, colour=sheet.theme.muted)
+        area.top += 1.9 * small
+    if chart.x_title and area.height > 120:
+        title = sheet.ruler.cut(chart.x_title, small, area.width)
+        middle = area.left + area.width / 2
+        sheet.write("axis title", title, middle, area.bottom - small / 2, "middle", size=small, colour=sheet.theme.muted)
+        area.bottom -= 1.9 * small
+    gap = 8 * sheet.unit
+    # Room for half a tick's label above the topmost line.
+    area.top += 0.5 * small
+    side_room = 0.36 * area.width
+    if isinstance(upward, Scale):
+        beside = max(sheet.width(label) for label in upward.labels)
+    else:
+        beside = min(side_room, max(sheet.width(name) for name in upward.names))
+    left = area.left + (beside + gap if beside else 0.0)
+    right = area.right
+    if isinstance(across, Scale):
+        # Half of the outermost labels reaches beyond the plot.
+        right -= max(0.0, sheet.width(across.labels[-1]) / 2 - sheet.margin)
+        left = max(left, area.left + sheet.width(across.labels[0]) / 2 - sheet.margin)
+        box = Box(left, area.top, right, area.bottom - LINE * size - gap)
+    else:
+        step = abs(right - left) / len(across.names)
+        arranged = arrange(sheet, across.names, step, 0.34 * area.height, all_wanted=across.all_wanted)
+        box = Box(left, area.top, right, area.bottom - arranged.depth - gap)
+        along_bottom(sheet, arranged, across.centres(left, right), box.bottom + gap)
+    made = Plot(box, across, upward)
+    if isinstance(upward, Scale):
+        _side_ticks(sheet, made, upward, gap)
+    else:
+        along_side(sheet, upward.names, made.rows(), left - gap, side_room)
+    if isinstance(across, Scale):
+        _bottom_ticks(sheet, made, across, gap)
+    if grid:
+        _grid(sheet, made)
+    return made
+
+
+def _side_ticks(sheet: Sheet, made: Plot, scale: Scale, gap: float) -> None:
+    step = made.box.height / max(1, len(scale.ticks) - 1)
+    every = max(1, math.ceil(1.3 * sheet.size / step))
+    for tick, label in list(zip(scale.ticks, scale.labels, strict=True))[::every]:
+        sheet.write("tick", label, made.box.left - gap, made.y(tick), "end", colour=sheet.theme.muted)
+
+
+def _bottom_ticks(sheet: Sheet, made: Plot, scale: Scale, gap: float) -> None:
+    widest = max(sheet.width(label) for label in scale.labels) + sheet.size
+    step = made.box.width / max(1, len(scale.ticks) - 1)
+    every = max(1, math.ceil(widest / step))
+    y = made.box.bottom + gap + LINE * sheet.size / 2
+    for tick, label in list(zip(scale.ticks, scale.labels, strict=True))[::every]:
+        sheet.write("tick", label, made.x(tick), y, "middle", colour=sheet.theme.muted)
+
+
+def _grid(sheet: Sheet, made: Plot) -> None:
+    """Thin lines at the ticks, on whole pixels; the one at zero, or else the lowest, is the axis."""
+    box = made.box
+    lines = []
+    if isinstance(made.upward, Scale):
+        lines += [((box.left, y), (box.right, y)) for y in map(crisp, map(made.y, made.upward.ticks))]
+    if isinstance(made.across, Scale):
+        lines += [((x, box.top), (x, box.bottom)) for x in map(crisp, map(made.x, made.across.ticks))]
+    sheet.scene.add(Shape("grid", lines, stroke=sheet.theme.grid, closed=False))
+
+
+def baseline(sheet: Sheet, made: Plot) -> None:
+    """The line at zero (or else the lowest tick) of the values' axis, drawn over what stands on it."""
+    box = made.box
+    line = []
+    if isinstance(made.across, Bands) and isinstance(made.upward, Scale):
+        y = crisp(made.y(min(max(0.0, made.upward.low), made.upward.high)))
+        line = [((box.left, y), (box.right, y))]
+    elif isinstance(made.upward, Bands) and isinstance(made.across, Scale):
+        x = crisp(made.x(min(max(0.0, made.across.low), made.across.high)))
+        line = [((x, box.top), (x, box.bottom))]
+    sheet.scene.add(Shape("axis", line, stroke=sheet.theme.axis, closed=False))
+
+
+def crisp(position: float) -> float:
+    """The middle of the pixel that ``position`` falls in: a line of one pixel there is not blurred over two."""
+    return math.floor(position) + 0.5

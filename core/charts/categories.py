@@ -1,0 +1,76 @@
+"""The names along a category axis, arranged so that none is cut by the picture or covers its neighbour."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.charts.sheet import LINE, Sheet
+
+_ANGLE = 45.0
+_SIN = math.sin(math.radians(_ANGLE))
+_WORDY = 3
+"""Lines that a name may be broken into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """Every ``every``-th name, as its ``lines``, turned by ``angle``; together they are ``depth`` pixels high."""
+
+    names: Sequence[str]
+    every: int
+    lines: dict[int, list[str]]
+    angle: float
+    depth: float
+
+
+def arrange(sheet: Sheet, names: Sequence[str], step: float, room: float, *, all_wanted: bool) -> Arrangement:
+    """Names ``step`` pixels apart along the bottom, in at most ``room`` pixels of height.
+
+    Side by side if they fit; else broken into lines; else fewer of them where each need not be read (``all_wanted`` false: points
+    in an order); else aslant, cut to the room, and as many as there is room for.
+    """
+    size, gap = sheet.size, 0.7 * sheet.size
+    shown = {at: name for at, name in enumerate(names) if name}
+    widest = max((sheet.width(name) for name in shown.values()), default=0.0)
+    if widest + gap <= step:
+        return Arrangement(names, 1, {at: [name] for at, name in shown.items()}, 0.0, LINE * size)
+    if step >= 3.5 * size:
+        broken = {at: sheet.ruler.lines(name, size, step - gap, _WORDY) for at, name in shown.items()}
+        most = max(len(lines) for lines in broken.values())
+        whole = all(lines[-1] == name or not lines[-1].endswith("…") for (at, name) in shown.items() for lines in [broken[at]])
+        if whole and most * LINE * size <= room:
+            return Arrangement(names, 1, broken, 0.0, most * LINE * size)
+    slanted = max(1, math.ceil(1.45 * size / (step * _SIN)))
+    level = math.ceil((widest + gap) / step)
+    if (not all_wanted or slanted > 1) and widest <= 9 * size and len(names) >= 3 * level:
+        return Arrangement(names, level, {at: [names[at]] for at in range(0, len(names), level)}, 0.0, LINE * size)
+    longest = min(widest, room / _SIN - size)
+    cut = {at: [sheet.ruler.cut(names[at], size, longest)] for at in range(0, len(names), slanted)}
+    return Arrangement(names, slanted, cut, _ANGLE, min(room, longest * _SIN + size))
+
+
+def along_bottom(sheet: Sheet, arranged: Arrangement, centres: Sequence[float], top: float) -> None:
+    """Write the names below ``top``."""
+    size = sheet.size
+    for at, lines in arranged.lines.items():
+        if arranged.angle:
+            # What would begin left of the picture is cut at its end.
+            text = sheet.ruler.cut(lines[0], size, (centres[at] - 2) / _SIN - size)
+            sheet.write("category", text, centres[at] + 0.3 * size, top + 0.75 * size, "end", angle=arranged.angle)
+            continue
+        for row, line in enumerate(lines):
+            half = sheet.width(line) / 2
+            x = min(max(centres[at], half + 1), sheet.scene.width - half - 1)
+            sheet.write("category", line, x, top + (row + 0.5) * LINE * size, "middle")
+
+
+def along_side(sheet: Sheet, names: Sequence[str], centres: Sequence[float], right: float, room: float) -> None:
+    """Write the names left of ``right``, in ``room`` pixels each; where rows are too low, only every second, third, …"""
+    size = sheet.size
+    step = abs(centres[1] - centres[0]) if len(centres) > 1 else sheet.area.height
+    every = max(1, math.ceil(1.2 * size / step))
+    most = max(1, min(2, int(step / (LINE * size))))
+    for at in range(0, len(names), every):
+        lines = sheet.ruler.lines(names[at], size, room, most)
+        for row, line in enumerate(lines):
+            sheet.write("category", line, right, centres[at] + (row - (len(lines) - 1) / 2) * LINE * size, "end")

@@ -1,0 +1,1 @@
+"""How each kind of chart puts its data on a sheet."""

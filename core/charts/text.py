@@ -1,0 +1,129 @@
+"""How wide a text is, where it may break and which font shows it, read from the fonts' own tables.
+
+Pictures of pixels are written in Noto Sans SC, and in matplotlib's DejaVu Sans where that has no glyph. A text in an SVG is shown
+in whatever its reader has, so there it is taken to be as wide as the wider of the two.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import matplotlib
+from matplotlib.ft2font import FT2Font, LoadFlags
+
+from core.errors import PartMissing
+
+FAMILIES = ["Noto Sans SC", "PingFang SC", "Microsoft YaHei"]
+"""What an SVG asks its reader for, before its default sans-serif."""
+BOLD = 1.06
+"""How much wider a bold text is; a reader's own bold face may be wider than ours."""
+BOLD_ELSEWHERE = 1.12
+UNKNOWN = "□"
+
+_WORDS = re.compile(
+    "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]|[^\\s\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+"
+)
+
+
+@cache
+def fonts() -> tuple[str, str]:
+    """The files of Noto Sans SC and DejaVu Sans, in the order they are tried. Raises ``PartMissing``."""
+    package = find_spec("zhplot")
+    folders = package.submodule_search_locations if package else None
+    chinese = Path(folders[0] if folders else "zhplot", "fonts", "NotoSansSC-Regular.ttf")
+    if not chinese.is_file():
+        raise PartMissing("The package zhplot, which carries the font for Chinese labels, is missing; install zhplot==1.0.0.")
+    return str(chinese), str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+
+
+@cache
+def _font(file: str) -> FT2Font:
+    return FT2Font(file)
+
+
+@lru_cache(maxsize=30_000)
+def _advances(char: str) -> tuple[float | None, float | None]:
+    """The width of ``char`` in either font, in ems; None where it has no glyph."""
+    found: list[float | None] = []
+    for file in fonts():
+        font = _font(file)
+        if font.get_char_index(ord(char)):
+            glyph = font.load_char(ord(char), flags=LoadFlags.NO_SCALE)
+            found.append(glyph.horiAdvance / font.units_per_EM)
+        else:
+            found.append(None)
+    return found[0], found[1]
+
+
+@lru_cache(maxsize=30_000)
+def _painted(char: str) -> tuple[str, int]:
+    """What stands for ``char`` in pixels, and the number of the font that has it; empty for what only joins or varies others."""
+    chinese, other = _advances(char)
+    if chinese is not None or other is not None:
+        return char, 0 if chinese is not None else 1
+    return ("", 0) if unicodedata.category(char) in {"Cf", "Mn", "Me"} else (UNKNOWN, 0)
+
+
+@lru_cache(maxsize=30_000)
+def _width(char: str, anywhere: bool) -> float:
+    """In ems; ``anywhere`` for a reader whose fonts we do not know."""
+    if not anywhere:
+        shown, font = _painted(char)
+        return (_advances(shown)[font] or 0.0) if shown else 0.0
+    known = [advance for advance in _advances(char) if advance is not None]
+    if known:
+        return max(known)
+    return 0.0 if unicodedata.category(char) in {"Cf", "Mn", "Me"} else 1.3
+
+
+def runs(text: str) -> Iterator[tuple[str, str, float]]:
+    """``text`` as pixels can show it, cut where the font changes: each piece, its font's file, and its width in ems."""
+    painted = [_painted(char) for char in text]
+    for font, group in groupby(painted, key=lambda each: each[1]):
+        piece = "".join(char for char, _ in group)
+        if piece:
+            yield piece, fonts()[font], sum(_advances(char)[font] or 0.0 for char in piece)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """Measures texts for one format of picture; sizes and widths are in pixels."""
+
+    format: Literal["svg", "png"]
+
+    def width(self, text: str, size: float, bold: bool = False) -> float:
+        anywhere = self.format == "svg"
+        factor = (BOLD_ELSEWHERE if anywhere else BOLD) if bold else 1.0
+        return size * factor * sum(_width(char, anywhere) for char in text)
+
+    def cut(self, text: str, size: float, room: float, bold: bool = False) -> str:
+        """``text``, or as much of its beginning as fits ``room`` with an ellipsis; empty if not one character does."""
+        if self.width(text, size, bold) <= room:
+            return text
+        left = room - self.width("…", size, bold)
+        for at, char in enumerate(text):
+            left -= self.width(char, size, bold)
+            if left < 0:
+                return text[:at].rstrip() + "…" if at else ""
+        return text
+
+    def lines(self, text: str, size: float, room: float, most: int, bold: bool = False) -> list[str]:
+        """``text`` broken between words (and anywhere in Chinese) into ``most`` lines or fewer, cut if need be."""
+        broken: list[str] = []
+        line = ""
+        at = 0
+        for word in _WORDS.finditer(text):
+            longer = text[at : word.end()]
+            if line and self.width(longer, size, bold) > room:
+                if len(broken) == most - 1:
+                    return [*broken, self.cut(text[at:], size, room, bold)]
+                broken.append(line)
+                at, longer = word.start(), word.group()
+            line = longer
+        return [self.cut(each, size, room, bold) for each in [*broken, line]]
