@@ -38,6 +38,7 @@ STATUSES: Mapping[str, int] = {
     "tool_timed_out": 504,
     "provider_unavailable": 503,
     "store_unavailable": 503,
+    "tool_busy": 503,
     "tool_interrupted": 503,
     "database_unavailable": 503,
     "database_too_new": 503,

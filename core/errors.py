@@ -150,6 +150,13 @@ class ToolInterrupted(PilothouseError):
     permanent = False
 
 
+class ToolBusy(PilothouseError):
+    """More calls wait for a tool than may; trying again in a moment helps."""
+
+    code = "tool_busy"
+    permanent = False
+
+
 class StoreUnavailable(PilothouseError):
     """The object store could not be reached or was overloaded; trying again may help."""
 

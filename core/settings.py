@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
+from core.settings_charts import ChartSettings
 from core.settings_files import FileSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
 
@@ -148,6 +149,7 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     prefect: PrefectSettings = PrefectSettings()
     chat: ChatSettings = ChatSettings()
+    charts: ChartSettings = ChartSettings()
     files: FileSettings = FileSettings()
     providers: dict[str, ProviderSettings] = Field(default={})
 
