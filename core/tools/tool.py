@@ -1,5 +1,6 @@
 """What a tool is: a typed function with its names, its inputs and its outputs, the same for every protocol."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -31,6 +32,8 @@ class Output:
     type: ValueType
     label: Words
     description: Words
+    shown: bool = True
+    """False: an older name of another output, still given to who knows it, and offered to nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +100,16 @@ class Tool:
             return self.inputs.model_validate(dict(inputs))
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False, include_context=False)[:5]
-            texts = [
-                f"{'.'.join(str(part) for part in one['loc'] if part != '') or 'inputs'}: {_said(one['msg'])}" for one in wrong
-            ]
-            raise InputInvalid("; ".join(texts), field=str(wrong[0]["loc"][0]) if wrong[0]["loc"] else None) from error
+            texts = [_told(one["loc"], one["msg"]) for one in wrong]
+            raise InputInvalid("; ".join(texts), field=_FIELD.split(texts[0])[0] or None) from error
 
 
-def _said(message: str) -> str:
-    return message.removeprefix("Value error, ").removesuffix(".")
+_FIELD = re.compile(r"[.:]")
+
+
+def _told(location: tuple[int | str, ...], message: str) -> str:
+    """``series.0.values: …``; a rule for several fields names the one it is about by itself."""
+    said = message.removeprefix("Value error, ").removesuffix(".")
+    # A part of a location may be a caller's own key, of any length.
+    place = ".".join(str(part)[:64] for part in location if part != "")[:200]
+    return f"{place}: {said}" if place else said
