@@ -1,17 +1,19 @@
 """The served API: its routes, what every request passes through, and the parts made at start."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import chat, docs, openai, problems, runs, status
+from api.fastgpt import serving as fastgpt
 from api.parts import GRACE, opened
 from api.requests import Requests
 from core.config import Settings
+from core.tools.shelf import shelf
 
 TITLE = "Pilothouse"
 
@@ -23,7 +25,11 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened(settings) as parts:
             app.state.parts = parts
-            app.state.wind_down = partial(parts.conversations.aclose, GRACE)
+
+            async def wind_down() -> None:
+                await asyncio.gather(parts.conversations.aclose(GRACE), app.state.fastgpt.runs.aclose(GRACE))
+
+            app.state.wind_down = wind_down
             # What was made at start stays: 300,000 objects of libraries, searched in vain, cost a quarter of the CPU under load.
             gc.collect()
             gc.freeze()
@@ -34,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The pages of documentation load their scripts from elsewhere by default; ours are shipped.
     app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     problems.install(app, settings.api_prefix)
+    fastgpt.install(app, settings, shelf())
     native = APIRouter()
     for module in (chat, openai, status):
         native.include_router(module.router)

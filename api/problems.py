@@ -1,4 +1,7 @@
-"""Errors on the wire: ``application/problem+json`` (RFC 9457), on ``/v1`` in OpenAI's shape; never a secret or an input."""
+"""Errors on the wire: ``application/problem+json`` (RFC 9457), on ``/v1`` in OpenAI's shape, on FastGPT's paths in FastGPT's.
+
+Never a secret or an input.
+"""
 
 import dataclasses
 import json
@@ -16,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.fastgpt.wires import Wires, error_of
 from core.errors import PilothouseError
 
 log = structlog.get_logger(__name__)
@@ -85,6 +89,12 @@ def answer(scope: MutableMapping[str, Any], error: Exception, prefix: str = "") 
     elif problem.status > 500:
         # The cause by name only: a database driver's message may quote the row.
         log.warning("request failed", code=problem.code, detail=problem.detail, cause=type(error.__cause__).__name__)
+    app = scope.get("app")
+    wires: Wires | None = app.state.fastgpt.wires if app is not None and hasattr(app.state, "fastgpt") else None
+    if wires is not None and (wire := wires.of(scope["path"])) is not None:
+        scope.setdefault("state", {})["problem"] = problem.code
+        status, body = error_of(wire, problem)
+        return Response(_json(body), status, problem.headers, "application/json")
     return respond(scope, problem, openai=scope["path"].startswith(("/v1/", f"{prefix}/v1/")))
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
 from core.settings_charts import ChartSettings
+from core.settings_fastgpt import FastGptSettings
 from core.settings_files import FileSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
 
@@ -152,6 +153,7 @@ class Settings(Section):
     charts: ChartSettings = ChartSettings()
     files: FileSettings = FileSettings()
     providers: dict[str, ProviderSettings] = Field(default={})
+    fastgpt: FastGptSettings = FastGptSettings()
 
     origins: dict[str, str] = Field(default={}, exclude=True)
     """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""

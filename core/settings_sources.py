@@ -21,6 +21,8 @@ KeyPath = tuple[str, ...]
 PREFIX = "PILOTHOUSE_"
 NOT_SETTINGS = frozenset({"PILOTHOUSE_CONFIG", "PILOTHOUSE_URL", "PILOTHOUSE_TOKEN"})
 """Variables of ours that the tree does not hold: the file's place, and how a client finds and greets a running Pilothouse."""
+SHORT: Mapping[str, KeyPath] = {"PILOTHOUSE_FASTGPT_GENERATION": ("fastgpt", "generation")}
+"""Variables of ours that do without the two underscores."""
 _PROVENANCE = frozenset({"origins", "hints"})
 # Kubernetes and Docker describe a service called "pilothouse" in variables of these forms.
 _SERVICE_LINK = re.compile(r"PILOTHOUSE(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)")
@@ -118,7 +120,7 @@ def from_variables(environ: Mapping[str, str], tree: type[BaseModel], known: Ent
         if not name.startswith(PREFIX) or name in NOT_SETTINGS or not text.strip() or _is_service_link(name, text):
             continue
         parts = tuple(part.lower() for part in name.removeprefix(PREFIX).split("__"))
-        path = (*spelled.get(parts[:2], parts[:2]), *parts[2:])
+        path = SHORT.get(name) or (*spelled.get(parts[:2], parts[:2]), *parts[2:])
         entries[path] = Entry(_from_text(text, annotation_at(tree, path)), name, Path.cwd())
     return entries
 

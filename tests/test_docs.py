@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 from api.app import create_app
 from core.config import ModelSettings, Settings, load_settings
 from core.settings_aliases import OTHERS, PLAIN
-from core.settings_sources import NOT_SETTINGS, annotation_at, dotted, keys_of
+from core.settings_sources import NOT_SETTINGS, SHORT, annotation_at, dotted, keys_of
 from deployments.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
@@ -107,7 +107,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def test_the_variables_of_the_documents_exist() -> None:
-    known = set(NOT_SETTINGS)
+    known = set(NOT_SETTINGS) | set(SHORT)
     known |= {"PILOTHOUSE_" + dotted(path).replace(".", "__").upper() for path in keys_of(Settings)}
     known |= {"PILOTHOUSE_PROVIDERS__VLLM__BASE_URL", "PILOTHOUSE_SERVICE_HOST"}
     for page in PAGES:

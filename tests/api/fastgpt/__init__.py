@@ -1,0 +1,1 @@
+"""FastGPT's contract, asked as its SDKs ask."""
