@@ -18,17 +18,22 @@ from core.store.prompts import Prompts
 from core.store.runs import Runs
 from core.store.schema import migrate
 from core.store.sessions import Sessions
+from core.store.tool_runs import ToolRuns
 from core.store.turns import Turns
 from core.streams import Streams
 from flows.answering import streams_for, turns_for
 from flows.asking import Desk
 from flows.catalogue import TAG
 from flows.chat import Conversations
+from flows.files import KeptFiles, files_for
+from flows.holding import OpenRuns
 from flows.ledger import TurnLedger
 from flows.prefect_link import PrefectLink
 from flows.relay import EventRelay
 from flows.runs import FlowRuns
+from flows.tools import ToolCalls
 from flows.tracking import HELD, RunKeeper, boot_tag
+from flows.workbench import bench_for
 
 GRACE = 8.0
 """Seconds that turns being answered get to end when the process is told to stop."""
@@ -46,6 +51,8 @@ class Parts:
     streams: Streams
     models: Models
     conversations: Conversations
+    tool_calls: ToolCalls
+    files: KeptFiles
     desk: Desk
     link: PrefectLink
     runs: FlowRuns
@@ -79,16 +86,23 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         link = await stack.enter_async_context(PrefectLink.opened())
         relay = EventRelay(settings.prefect.event_backlog)
         relay.install()
-        conversations = await _conversations(stack, settings, link, boot_id)
+        open_runs = await _open_runs(stack, settings, link, boot_id)
+        conversations = Conversations(open_runs)
+        files = files_for(settings, store)
+        bench = await stack.enter_async_context(bench_for(settings))
+        tool_calls = ToolCalls(boot_id, ToolRuns(store), bench, files.keeper, open_runs)
         stack.push_async_callback(_drain, relay, link)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
         conversations.on_end.append(ledger.note)
-        keeper = RunKeeper(boot_id, store, conversations, link, relay)
+        tool_calls.on_end.append(ledger.keep_later)
+        keeper = RunKeeper(boot_id, store, open_runs, link, relay)
         ledger.on_orphans.append(keeper.crash)
         await ledger.start()
         stack.push_async_callback(ledger.stop)
         keeper.start()
         stack.push_async_callback(keeper.stop)
+        stack.push_async_callback(open_runs.aclose)
+        stack.push_async_callback(tool_calls.aclose, GRACE)
         stack.push_async_callback(conversations.aclose, GRACE)
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
@@ -101,6 +115,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             streams=streams,
             models=models,
             conversations=conversations,
+            tool_calls=tool_calls,
+            files=files,
             desk=Desk(boot_id, turns, Prompts(store), streams, models),
             link=link,
             runs=runs,
@@ -113,10 +129,11 @@ async def _drain(relay: EventRelay, link: PrefectLink) -> None:
         await relay.drain(3.0)
 
 
-async def _conversations(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> Conversations:
+async def _open_runs(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> OpenRuns:
     """What runs opened later shall find around them: one client, no thread for each run's heartbeat."""
     await stack.enter_async_context(AsyncClientContext.get_or_create())
     # Never used to call, but asked for twice by every flow run that opens, and each of its own holds 2 MB of certificates.
     stack.enter_context(SyncClientContext.get_or_create())
     stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
-    return Conversations(settings.chat, link.presence, (TAG, HELD, boot_tag(boot_id)))
+    tagged = (TAG, HELD, boot_tag(boot_id))
+    return OpenRuns(link.presence, idle=settings.chat.run_idle, items=settings.chat.run_items, tagged=tagged)

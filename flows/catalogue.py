@@ -97,7 +97,8 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            CatalogueEntry("conversation", "flows.chat", internal=True),
+            CatalogueEntry("conversation", "flows.holding", internal=True),
+            CatalogueEntry("tool_calls", "flows.holding", internal=True),
             CatalogueEntry("chat_turn", "flows.chat", concurrency=8, one_of=("turn_id", "message_id")),
             CatalogueEntry(
                 "purge_history",

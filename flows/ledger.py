@@ -1,13 +1,15 @@
-"""Turns in flight, kept while they run: partial answers, wishes to cancel, the lease that says their process lives."""
+"""What a process has in flight, kept while it runs: partial answers, wishes to cancel, the lease that says the process lives."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import structlog
 
 from core.errors import DatabaseUnavailable, PilothouseError
 from core.store.base import Store
 from core.store.processes import RENEW_SECONDS, Processes
+from core.store.tool_runs import ToolRuns
 from core.store.tracking import Tracking
 from core.turns import RunningTurn
 
@@ -18,21 +20,31 @@ TICK = 0.5
 BATCH = 200
 
 
+class Ended(Protocol):
+    """A turn or a tool call that ended. ``unkept`` while the database, away for long, has not taken its outcome."""
+
+    unkept: bool
+
+    async def keep(self) -> None:
+        """Save it. Raises ``DatabaseUnavailable``."""
+
+
 class TurnLedger:
-    """The background work of one process that answers ``turns`` (by id), in loops that outlive any failure of the database."""
+    """The background work of one process that answers ``turns`` (by id) and calls tools, in loops that outlive any failure of the
+    database."""
 
     def __init__(self, boot_id: str, role: str, store: Store, turns: Mapping[str, RunningTurn]) -> None:
         self.noted: list[tuple[str, str | None, str]] = []
         """Turn id, flow run id and task run id of turns whose runs are known; taken off once kept."""
         self.on_orphans: list[Callable[[list[str]], None]] = []
-        """Each is called with the ids of turns that were ended because their process is dead."""
+        """Each is called with the ids of turns and tool calls that were ended because their process is dead."""
         self._boot_id = boot_id
         self._role = role
         self._tracking = Tracking(store)
+        self._tool_runs = ToolRuns(store)
         self._processes = Processes(store)
         self._turns = turns
-        self._unkept: list[RunningTurn] = []
-        """Ended turns whose outcome the database, away for long, has not taken yet."""
+        self._unkept: list[Ended] = []
         self._kept: dict[str, int] = {}
         """Turn id -> chunks already kept."""
         self._loops: list[asyncio.Task[None]] = []
@@ -57,10 +69,14 @@ class TurnLedger:
 
     def note(self, turn: RunningTurn) -> None:
         """Remember by which runs a turn that ended was tracked, and to save it if that could not be done yet."""
-        if turn.unkept:
-            self._unkept.append(turn)
+        self.keep_later(turn)
         if turn.task_run_id is not None:
             self.noted.append((turn.id, turn.flow_run_id, turn.task_run_id))
+
+    def keep_later(self, ended: Ended) -> None:
+        """Save what ended, if that could not be done yet."""
+        if ended.unkept:
+            self._unkept.append(ended)
 
     async def _keep_turns(self) -> None:
         turns = self._turns
@@ -73,9 +89,9 @@ class TurnLedger:
             for turn_id in await self._tracking.cancel_requests(self._boot_id):
                 if (turn := turns.get(turn_id)) is not None:
                     await turn.stop("cancelled")
-        for turn in list(self._unkept):
-            await turn.keep()
-            self._unkept.remove(turn)
+        for ended in list(self._unkept):
+            await ended.keep()
+            self._unkept.remove(ended)
         if noted := self.noted[:BATCH]:
             await self._tracking.note_runs(noted)
             del self.noted[: len(noted)]
@@ -85,10 +101,11 @@ class TurnLedger:
         await self._end_orphans()
 
     async def _end_orphans(self) -> None:
-        if ended := await self._tracking.end_orphans():
-            log.warning("turns_of_dead_process_ended", turns=len(ended))
+        turns, calls = await self._tracking.end_orphans(), await self._tool_runs.end_orphans()
+        if turns or calls:
+            log.warning("left_by_dead_process_ended", turns=len(turns), tool_calls=len(calls))
             for told in self.on_orphans:
-                told(ended)
+                told(turns + calls)
 
 
 async def every(pause: float, work: Callable[[], Awaitable[None]]) -> None:

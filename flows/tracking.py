@@ -1,4 +1,4 @@
-"""Runs in Prefect kept true: those of turns confirmed, those of dead processes ended."""
+"""Runs in Prefect kept true: those of turns confirmed, those of dead processes ended, of turns and tool calls alike."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from prefect.states import Crashed
 from core.store.base import Store
 from core.store.processes import Processes
 from core.store.tracking import Tracking
-from flows.chat import Conversations
+from flows.holding import OpenRuns
 from flows.ledger import BATCH, every
 from flows.prefect_link import PrefectLink, in_our_words
 from flows.relay import EventRelay
@@ -49,15 +49,15 @@ def boot_tag(boot_id: str) -> str:
 class RunKeeper:
     """What one process does about its own runs in Prefect and those that dead processes left there."""
 
-    def __init__(self, boot_id: str, store: Store, conversations: Conversations, link: PrefectLink, relay: EventRelay) -> None:
+    def __init__(self, boot_id: str, store: Store, open_runs: OpenRuns, link: PrefectLink, relay: EventRelay) -> None:
         self._boot_id = boot_id
         self._tracking = Tracking(store)
         self._processes = Processes(store)
-        self._conversations = conversations
+        self._open_runs = open_runs
         self._link = link
         self._relay = relay
-        self._dead_turns: dict[str, datetime] = {}
-        """Turn id -> when it was found dead."""
+        self._dead: dict[str, datetime] = {}
+        """Id of a turn or a tool call -> when it was found dead."""
         self._dropped: dict[str, int] = {}
         """Task run id -> how often its turn was looked for in vain."""
         self._after = 0
@@ -71,9 +71,9 @@ class RunKeeper:
         for pause, work in ((CONFIRM, self._confirm), (SWEEP, self._end_dead_runs)):
             self._loops.append(asyncio.create_task(every(pause, work), name=f"{work.__name__} loop"))
 
-    def crash(self, turns: list[str]) -> None:
-        """End what runs of these turns Prefect still believes to be running, as soon as it is up."""
-        self._dead_turns |= dict.fromkeys(turns, datetime.now(UTC))
+    def crash(self, ids: list[str]) -> None:
+        """End what runs of these turns and calls Prefect still believes to be running, as soon as it is up."""
+        self._dead |= dict.fromkeys(ids, datetime.now(UTC))
 
     async def stop(self) -> None:
         """End the loops."""
@@ -135,24 +135,24 @@ class RunKeeper:
             alive = {boot_tag(boot_id) for boot_id in await self._processes.alive()}
             for flow_run in flow_runs:
                 mine = boot_tag(self._boot_id) in flow_run.tags
-                forgotten = mine and str(flow_run.id) not in self._conversations.runs() and not self._conversations.opening()
+                forgotten = mine and str(flow_run.id) not in self._open_runs.ids() and not self._open_runs.opening()
                 if forgotten or not alive.intersection(flow_run.tags):
                     await client.set_flow_run_state(flow_run.id, _crashed(), force=True)
-            await self._end_runs_of(list(self._dead_turns)[:BATCH])
+            await self._end_runs_of(list(self._dead)[:BATCH])
 
-    async def _end_runs_of(self, turns: list[str]) -> None:
-        """Task runs are named after their turns. One that began later answers the turn anew."""
-        if not turns:
+    async def _end_runs_of(self, ids: list[str]) -> None:
+        """Task runs are named after their turns and calls. One that began later answers a turn anew."""
+        if not ids:
             return
         state = TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED))
-        named = TaskRunFilter(name=TaskRunFilterName(any_=turns), state=state)
+        named = TaskRunFilter(name=TaskRunFilterName(any_=ids), state=state)
         for task_run in await self._link.client.read_task_runs(task_run_filter=named, sort=TASKS_SORT, limit=BATCH):
-            if task_run.expected_start_time is None or task_run.expected_start_time < self._dead_turns[task_run.name]:
+            if task_run.expected_start_time is None or task_run.expected_start_time < self._dead[task_run.name]:
                 await self._link.client.set_task_run_state(task_run.id, _crashed(), force=True)
-        for turn in turns:
+        for dead in ids:
             # Looked for some times, because Prefect may record late what the dead process told it.
-            if datetime.now(UTC) - self._dead_turns[turn] > RECORDED_WITHIN:
-                del self._dead_turns[turn]
+            if datetime.now(UTC) - self._dead[dead] > RECORDED_WITHIN:
+                del self._dead[dead]
 
 
 def _crashed() -> State[None]:

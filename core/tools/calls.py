@@ -1,8 +1,13 @@
 """A call of a tool, and what came of it: the shapes that chat, our API and FastGPT's share."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import orjson
+
+from core.errors import InputInvalid
 
 Source = Literal["api", "chat", "fastgpt", "flow"]
 """Through which door a call came."""
@@ -20,10 +25,32 @@ class ToolCall:
     turn_id: str | None = None
     system: Mapping[str, Any] | None = None
 
+    def digest(self) -> bytes:
+        """The same for the same call by the same caller. Raises ``InputInvalid`` for what is no JSON that can be kept."""
+        try:
+            said = orjson.dumps([self.token_id, self.tool_id, self.inputs, self.system], option=orjson.OPT_SORT_KEYS)
+        except TypeError as error:
+            raise InputInvalid(
+                "inputs: numbers beyond 64 bits, halves of surrogate pairs and endless nesting cannot be kept; leave them out.",
+                field="inputs",
+            ) from error
+        return hashlib.sha256(said).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a file that a tool made can be read. ``alt`` describes a picture in words."""
+
+    url: str
+    name: str
+    media_type: str
+    alt: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """``output`` holds a JSON value for every output of the tool, files as their URLs."""
+    """``output`` holds a JSON value for every output of the tool, files as their URLs; ``links`` tells of these files."""
 
     run_id: str
     output: dict[str, Any]
+    links: tuple[Link, ...] = ()

@@ -19,6 +19,7 @@ STATEMENTS = (
         turn_id text REFERENCES pilothouse.turns (id) ON DELETE CASCADE,
         owner text NOT NULL,
         digest bytea NOT NULL,
+        repeatable boolean NOT NULL DEFAULT false,
         inputs jsonb NOT NULL,
         output jsonb,
         error jsonb,
@@ -29,7 +30,7 @@ STATEMENTS = (
         duration_ms integer
     )
     """,
-    "CREATE INDEX tool_runs_same ON pilothouse.tool_runs (digest, created_at)",
+    "CREATE UNIQUE INDEX tool_runs_repeatable ON pilothouse.tool_runs (digest) WHERE repeatable",
     "CREATE INDEX tool_runs_of_turn ON pilothouse.tool_runs (turn_id) WHERE turn_id IS NOT NULL",
     "CREATE INDEX tool_runs_active ON pilothouse.tool_runs (owner) WHERE status IN ('queued', 'running')",
     "CREATE INDEX tool_runs_created ON pilothouse.tool_runs (created_at)",

@@ -1,0 +1,183 @@
+"""Calls of tools: each a row of ours and a task run of Prefect's, whoever asked for it."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from core.errors import ToolInterrupted, named
+from core.ids import new_id
+from core.keeping import Keeper
+from core.store.tool_runs import NewToolRun, ToolRunRecord, ToolRuns
+from core.tools.calls import CallResult, ToolCall
+from core.tools.running import CANCELLED, STOPPED, RunningCall
+from core.tools.shelf import Shelf, shelf
+from core.tools.tool import Bench
+from flows.holding import SESSIONLESS, OpenRuns, conversation, tool_calls
+from tasks.tools import run_tool
+
+OPENING = 0.25
+"""Seconds that a call waits for a flow run to open before it is tracked as a run of its own."""
+LOOK = 0.05
+LONGEST_LOOK = 1.0
+"""Seconds between two looks at a run of another process, growing from the one to the other."""
+
+
+class ToolCalls:
+    """The calls of this process, whose ``boot_id`` owns their rows.
+
+    They are tracked in flow runs of ``open_runs``; without it, in the flow run or task run that a call is made from.
+    """
+
+    def __init__(
+        self,
+        boot_id: str,
+        runs: ToolRuns,
+        bench: Bench,
+        keeper: Keeper,
+        open_runs: OpenRuns | None = None,
+        tools: Shelf | None = None,
+    ) -> None:
+        self._boot_id = boot_id
+        self._store = runs
+        self._bench = bench
+        self._keeper = keeper
+        self._open_runs = open_runs
+        self._shelf = tools or shelf()
+        self._same: dict[bytes, asyncio.Future[RunningCall | ToolRunRecord]] = {}
+        """By digest, the calls that the same call joins."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self.calls: dict[str, RunningCall] = {}
+        """The calls that run, by id."""
+        self.on_end: list[Callable[[RunningCall], None]] = []
+        """Each is called with every call that ended."""
+
+    async def call(self, asked: ToolCall) -> CallResult:
+        """Run a tool to its end, even if the caller leaves; only a turn that is stopped takes its calls with it.
+
+        Raises ``NotFound``, ``InputInvalid`` and ``DatabaseUnavailable`` before anything runs; then ``ToolFailed``,
+        ``ToolTimedOut``, ``ToolInterrupted``, ``StoreUnavailable``, ``StoreRefused`` and whatever else a tool says.
+        """
+        while True:
+            if self._closing is not None:
+                raise ToolInterrupted(STOPPED, retry_after=2)
+            begun = await self._begun(asked)
+            if isinstance(begun, RunningCall):
+                return await self._result(begun, asked)
+            record = await self._ended(begun)
+            if record.status != "interrupted":
+                return _told(record)
+
+    async def aclose(self, grace: float) -> None:
+        """Take no more calls, let those that run end for ``grace`` seconds, and end the others as interrupted.
+
+        Called again, it waits for the same.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(grace), name="tool calls close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self, grace: float) -> None:
+        if self.calls:
+            await asyncio.wait([asyncio.create_task(call.ended.wait()) for call in self.calls.values()], timeout=grace)
+        await asyncio.gather(*(call.stop(STOPPED) for call in list(self.calls.values())))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+
+    async def _begun(self, asked: ToolCall) -> RunningCall | ToolRunRecord:
+        tool = self._shelf.find(asked.tool_id)
+        inputs = tool.checked(asked.inputs)
+        run = NewToolRun(
+            id=new_id(),
+            tool_id=tool.id,
+            tool_version=tool.version,
+            source=asked.source,
+            owner=self._boot_id,
+            digest=asked.digest(),
+            inputs=asked.inputs,
+            token_id=asked.token_id,
+            session_id=asked.session_id,
+            turn_id=asked.turn_id,
+            repeatable=asked.source == "fastgpt",
+        )
+        call = RunningCall(run, tool=tool, inputs=inputs, bench=self._bench, keeper=self._keeper, runs=self._store)
+        if run.repeatable:
+            return await self._begun_once(call)
+        await self._store.begin(run)
+        self._start(call)
+        return call
+
+    async def _begun_once(self, call: RunningCall) -> RunningCall | ToolRunRecord:
+        """``call``, or what the same call began before it: here, or in another process of which the row tells."""
+        digest = call.run.digest
+        while (beginning := self._same.get(digest)) is not None:
+            await asyncio.wait([beginning])
+            if not beginning.cancelled():
+                return beginning.result()
+        self._same[digest] = beginning = asyncio.get_running_loop().create_future()
+        try:
+            found = await self._store.begin(call.run) or call
+        except BaseException:
+            del self._same[digest]
+            beginning.cancel()  # whoever waits for it begins anew
+            raise
+        beginning.set_result(found)
+        if found is call:
+            self._start(call)
+        else:
+            del self._same[digest]
+        return found
+
+    def _start(self, call: RunningCall) -> None:
+        self.calls[call.id] = call
+        if self._open_runs is not None:
+            self._open_runs.spawn(self._track(self._open_runs, call))
+        else:
+            task = asyncio.create_task(self._run(call), name=f"call {call.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _track(self, open_runs: OpenRuns, call: RunningCall) -> None:
+        if call.run.source == "chat":
+            inbox = await open_runs.place(conversation, call.run.session_id or SESSIONLESS, OPENING)
+        else:
+            inbox = await open_runs.place(tool_calls, self._boot_id, OPENING)
+        if inbox is not None:
+            inbox.put(partial(self._run, call))
+        else:
+            await self._run(call)
+
+    async def _run(self, call: RunningCall) -> None:
+        try:
+            await run_tool(call, return_state=True)  # type: ignore[misc]  # Prefect types the state, not its future
+        finally:
+            await call.give_up()
+            del self.calls[call.id]
+            if call.run.repeatable:
+                del self._same[call.run.digest]
+            for told in self.on_end:
+                told(call)
+
+    async def _result(self, call: RunningCall, asked: ToolCall) -> CallResult:
+        try:
+            await call.ended.wait()
+        except asyncio.CancelledError:
+            if asked.source == "chat":
+                await asyncio.shield(call.stop(CANCELLED))
+            raise
+        return call.result()
+
+    async def _ended(self, run: ToolRunRecord) -> ToolRunRecord:
+        """The run of another process once it has ended."""
+        pause = LOOK
+        while not run.ended:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_LOOK)
+            run = await self._store.get(run.id)
+        return run
+
+
+def _told(run: ToolRunRecord) -> CallResult:
+    if run.error is not None:
+        raise named(run.error)
+    return CallResult(run.id, run.output or {})
