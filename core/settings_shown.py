@@ -28,8 +28,9 @@ def explained(problem: ErrorDetails, entries: Entries) -> str:
 def _origin(location: KeyPath, entries: Entries) -> str:
     """Who gave the value at this place, or the table it is missing from."""
     at = next((entries[location[:end]].origin for end in range(len(location), 0, -1) if location[:end] in entries), None)
+    inside = next((entry.origin for path, entry in entries.items() if path[: len(location)] == location), None)
     beside = (entry.origin for path, entry in entries.items() if len(location) > 1 and path[: len(location) - 1] == location[:-1])
-    return at or next(beside, "settings")
+    return at or inside or next(beside, "settings")
 
 
 def _suggestion(location: KeyPath, as_variable: bool) -> str:
