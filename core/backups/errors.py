@@ -1,0 +1,76 @@
+"""What goes wrong with a backup or a restore, told apart because each asks for something else of the operator."""
+
+from core.errors import PilothouseError
+
+
+class PlaceUnavailable(PilothouseError):
+    """The database or store that is to be saved does not answer; trying again may help."""
+
+    code = "place_unavailable"
+    permanent = False
+
+
+class PlaceRefused(PilothouseError):
+    """It answers, and refuses: wrong credentials, a missing database, too few rights."""
+
+    code = "place_refused"
+
+
+class ToolTooOld(PilothouseError):
+    """The dump program is missing, or of an older major version than the server."""
+
+    code = "tool_too_old"
+
+
+class DumpFailed(PilothouseError):
+    """A part of the pipe failed, or what came out is empty or truncated; nothing of it is kept."""
+
+    code = "dump_failed"
+
+
+class DumpRunning(PilothouseError):
+    """The source is being backed up already."""
+
+    code = "dump_running"
+
+
+class NoRoom(PilothouseError):
+    """Too little space where the backup, or what it needs meanwhile, has to go."""
+
+    code = "no_room"
+
+
+class NothingToDrill(PilothouseError):
+    """The source has no good backup yet."""
+
+    code = "nothing_to_drill"
+
+
+class RestoreFailed(PilothouseError):
+    """The restore broke off; its target is not complete."""
+
+    code = "restore_failed"
+
+
+class RestoreDiffers(PilothouseError):
+    """What was restored is not what was saved."""
+
+    code = "restore_differs"
+
+
+class TargetNotEmpty(PilothouseError):
+    """The target of a restore holds something, and nobody said that it may be replaced."""
+
+    code = "target_not_empty"
+
+
+class BackupDamaged(PilothouseError):
+    """The stored bytes are not those that were saved, or cannot be decrypted with the given identity."""
+
+    code = "backup_damaged"
+
+
+class HookFailed(PilothouseError):
+    """A configured command ended with an error or took too long."""
+
+    code = "hook_failed"

@@ -1,0 +1,75 @@
+"""The manifest beside every backup: all that is needed to find, check, open and compare it without our database."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VERSION = 1
+NAME = "manifest.json"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class PartRecord(_Model):
+    """One object of a backup. ``sha256`` is of the object as it lies in the store, sizes are in bytes."""
+
+    name: str
+    format: str
+    key: str
+    sha256: str
+    size: int
+    """As stored."""
+    plain_size: int
+    """As it came from the tool."""
+    compression: Literal["zstd", "none"] = "zstd"
+    encryption: Literal["age", "none"] = "none"
+
+
+class Manifest(_Model):
+    """One good backup of one source. ``set_id`` is shared by the sources of a set that were saved together."""
+
+    version: int = VERSION
+    id: str
+    source: str
+    engine: str
+    set_name: str | None = None
+    set_id: str | None = None
+    started_at: datetime
+    finished_at: datetime
+    server: str
+    tool: str | None = None
+    databases: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    """The public keys that it is encrypted to."""
+    parts: tuple[PartRecord, ...]
+    counts: dict[str, int] = Field(default={})
+    checksums: dict[str, str] = Field(default={})
+    notes: tuple[str, ...] = ()
+    """What a reader should know: warnings of the run, such as files left out."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the store."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes before compression."""
+        return sum(part.plain_size for part in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        return (self.finished_at - self.started_at).total_seconds()
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON values."""
+        return self.model_dump(mode="json")
+
+
+def folder_of(source: str, started_at: datetime, backup_id: str) -> str:
+    """Where a backup's objects lie: ``SOURCE/YYYY/MM/DD/HHMMSSZ-ID/``; ``started_at`` in UTC."""
+    return f"{source}/{started_at:%Y/%m/%d/%H%M%SZ}-{backup_id[-12:]}/"
