@@ -66,8 +66,8 @@ def ticks_for(length: float, unit: float, wide: bool = False) -> int:
     return max(2, min(8, round(length / ((95 if wide else 52) * unit))))
 
 
-def plot(sheet: Sheet, across: Axis, upward: Axis, *, grid: bool = True) -> Plot:
-    """Draws both axes into the sheet's area and gives the plot inside."""
+def plot(sheet: Sheet, across: Axis, upward: Axis, *, level: bool = True, upright: bool = True) -> Plot:
+    """Draws both axes into the sheet's area, with ``level`` and ``upright`` lines where they have ticks, and gives the plot."""
     area, size, small = sheet.area, sheet.size, sheet.small
     chart = sheet.chart
     if chart.y_title and area.height > 120:
@@ -106,8 +106,7 @@ def plot(sheet: Sheet, across: Axis, upward: Axis, *, grid: bool = True) -> Plot
         along_side(sheet, upward.names, made.rows(), left - gap, side_room)
     if isinstance(across, Scale):
         _bottom_ticks(sheet, made, across, gap)
-    if grid:
-        _grid(sheet, made)
+    _grid(sheet, made, level, upright)
     return made
 
 
@@ -127,13 +126,13 @@ def _bottom_ticks(sheet: Sheet, made: Plot, scale: Scale, gap: float) -> None:
         sheet.write("tick", label, made.x(tick), y, "middle", colour=sheet.theme.muted)
 
 
-def _grid(sheet: Sheet, made: Plot) -> None:
-    """Thin lines at the ticks, on whole pixels; the one at zero, or else the lowest, is the axis."""
+def _grid(sheet: Sheet, made: Plot, level: bool, upright: bool) -> None:
+    """Thin lines at the ticks, on whole pixels."""
     box = made.box
     lines = []
-    if isinstance(made.upward, Scale):
+    if level and isinstance(made.upward, Scale):
         lines += [((box.left, y), (box.right, y)) for y in map(crisp, map(made.y, made.upward.ticks))]
-    if isinstance(made.across, Scale):
+    if upright and isinstance(made.across, Scale):
         lines += [((x, box.top), (x, box.bottom)) for x in map(crisp, map(made.x, made.across.ticks))]
     sheet.scene.add(Shape("grid", lines, stroke=sheet.theme.grid, closed=False))
 

@@ -40,13 +40,19 @@ def arrange(sheet: Sheet, names: Sequence[str], step: float, room: float, *, all
         whole = all(lines[-1] == name or not lines[-1].endswith("…") for (at, name) in shown.items() for lines in [broken[at]])
         if whole and most * LINE * size <= room:
             return Arrangement(names, 1, broken, 0.0, most * LINE * size)
-    slanted = max(1, math.ceil(1.45 * size / (step * _SIN)))
-    level = math.ceil((widest + gap) / step)
+    # Every fifth or tenth reads better than every seventh.
+    slanted = _even(max(1, math.ceil(1.45 * size / (step * _SIN))))
+    level = _even(math.ceil((widest + 2 * gap) / step))
     if (not all_wanted or slanted > 1) and widest <= 9 * size and len(names) >= 3 * level:
         return Arrangement(names, level, {at: [names[at]] for at in range(0, len(names), level)}, 0.0, LINE * size)
     longest = min(widest, room / _SIN - size)
-    cut = {at: [sheet.ruler.cut(names[at], size, longest)] for at in range(0, len(names), slanted)}
-    return Arrangement(names, slanted, cut, _ANGLE, min(room, longest * _SIN + size))
+    cut = sheet.ruler.cut_apart(names[::slanted], size, longest)
+    lines = {at: [name] for at, name in zip(range(0, len(names), slanted), cut, strict=True)}
+    return Arrangement(names, slanted, lines, _ANGLE, min(room, longest * _SIN + size))
+
+
+def _even(every: int) -> int:
+    return every if every <= 4 else 5 * math.ceil(every / 5)
 
 
 def along_bottom(sheet: Sheet, arranged: Arrangement, centres: Sequence[float], top: float) -> None:
@@ -70,7 +76,9 @@ def along_side(sheet: Sheet, names: Sequence[str], centres: Sequence[float], rig
     step = abs(centres[1] - centres[0]) if len(centres) > 1 else sheet.area.height
     every = max(1, math.ceil(1.2 * size / step))
     most = max(1, min(2, int(step / (LINE * size))))
-    for at in range(0, len(names), every):
-        lines = sheet.ruler.lines(names[at], size, room, most)
+    shown = names[::every]
+    short = sheet.ruler.cut_apart(shown, size, room)
+    for at, name, whole in zip(range(0, len(names), every), short, shown, strict=True):
+        lines = [name] if most == 1 else sheet.ruler.lines(whole, size, room, most)
         for row, line in enumerate(lines):
             sheet.write("category", line, right, centres[at] + (row - (len(lines) - 1) / 2) * LINE * size, "end")

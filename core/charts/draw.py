@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from core.charts.alt import alt
 from core.charts.chart import Chart, ChartType, Picture
-from core.charts.kinds import bars, pies
+from core.charts.kinds import bars, funnel, heatmap, pies, radar, samples
 from core.charts.paint import png, svg
 from core.charts.scene import Scene
 from core.charts.sheet import Sheet
@@ -16,6 +16,12 @@ _KINDS: dict[ChartType, Callable[[Sheet], None]] = {
     "mixed": bars.draw,
     "pie": pies.draw,
     "donut": pies.draw,
+    "scatter": samples.scatter,
+    "histogram": samples.histogram,
+    "box": samples.box,
+    "radar": radar.draw,
+    "heatmap": heatmap.draw,
+    "funnel": funnel.draw,
 }
 
 

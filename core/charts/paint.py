@@ -10,6 +10,7 @@ from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
 import matplotlib
+import numpy as np
 from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.backends.backend_svg import RendererSVG
@@ -21,7 +22,7 @@ from matplotlib.transforms import Affine2D
 from PIL import Image
 
 from core.charts.scene import Anchor, Dots, Label, Point, Scene, Sector, Shape, rectangle
-from core.charts.text import BOLD, FAMILIES, runs
+from core.charts.text import FAMILIES, runs
 
 _HALF: dict[Anchor, float] = {"start": 0.0, "middle": 0.5, "end": 1.0}
 _SIDES: dict[Anchor, Literal["left", "center", "right"]] = {"start": "left", "middle": "center", "end": "right"}
@@ -133,14 +134,13 @@ class _Painter:
             return
         cos, sin = math.cos(math.radians(label.angle)), math.sin(math.radians(label.angle))
         pieces = list(runs(label.text))
-        size = label.size * (BOLD if label.bold else 1.0)
-        along = -_HALF[label.anchor] * sum(width for _, _, width in pieces) * size
+        along = -_HALF[label.anchor] * label.width
         for piece, file, width in pieces:
             # There is no bold face: the letters are written twice, a little apart.
             for shift in (-0.02 * label.size, 0.02 * label.size) if label.bold else (0.0,):
                 x, y = label.x + (along + shift) * cos, label.y - (along + shift) * sin
                 self._renderer.draw_text(self._context, x, y, piece, _file(file, label.size), label.angle)
-            along += width * size
+            along += width * label.size
 
 
 def _rings(rings: Sequence[Sequence[Point]], closed: bool) -> Path:
@@ -153,7 +153,8 @@ def _rings(rings: Sequence[Sequence[Point]], closed: bool) -> Path:
         if closed:
             points.append(ring[0])
             codes.append(_CLOSE)
-    return Path(points, codes)
+    # A hundredth of a pixel is more than can be seen, and half the digits.
+    return Path(np.round(points, 2) if points else np.empty((0, 2)), codes)
 
 
 def _sector(sector: Sector) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 PLAIN = 10_000
 """Below it numbers are written in full; from it on as 12.5k, 3.4M, 5B, 6T, and from 1e15 on as powers of ten."""
+_WHOLE = (1, 2, 5, 10)
+"""Widths that bins may have, times a power of ten."""
 _TINY = 1e-90
 """Differences below it count as none."""
 
@@ -25,22 +27,35 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
 
-def scale(values: Iterable[float], ticks: int, *, zero: bool) -> Scale:
-    """A scale that holds ``values`` between round numbers in about ``ticks`` steps. With ``zero`` it begins (or ends) at 0;
-    without, it does so only where that costs less than two thirds of its length."""
-    low, high = _ends(list(values), zero)
+def scale(values: Iterable[float], ticks: int, waste: float = 1.0) -> Scale:
+    """A scale that holds ``values`` between round numbers in about ``ticks`` steps. It begins (or ends) at 0, unless more than
+    the share ``waste`` of it would be empty for that."""
+    low, high = _ends(list(values), waste)
     step = _step((high - low) / max(1, ticks))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     at = tuple(index * step for index in range(first, last + 1))
     return Scale(at[0], at[-1], at, tick_labels(at, step))
 
 
-def _ends(values: Sequence[float], zero: bool) -> tuple[float, float]:
+def bins(values: Sequence[float], most: int) -> Scale:
+    """A scale whose ticks are the edges of about ``most`` bins of one round width that hold all ``values``."""
+    low, high = min(values), max(values)
+    largest = max(abs(low), abs(high))
+    if high - low < max(largest * 1e-9, _TINY):
+        step = _step(largest / 10, _WHOLE) if largest > _TINY else 1.0
+    else:
+        step = _step((high - low) / most, _WHOLE)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    edges = tuple(index * step for index in range(first, max(last, first + 1) + 1))
+    return Scale(edges[0], edges[-1], edges, tick_labels(edges, step))
+
+
+def _ends(values: Sequence[float], waste: float) -> tuple[float, float]:
     low, high = min(values, default=0.0), max(values, default=0.0)
     largest = max(abs(low), abs(high))
     if largest < _TINY:
         return 0.0, 1.0
-    if zero or (high - low) * 3 > largest:
+    if min(abs(low), abs(high)) <= waste * largest:
         low, high = min(low, 0.0), max(high, 0.0)
     if high - low < largest * 1e-9:
         # All alike: the value in the middle, or a bar from zero to it.
@@ -48,10 +63,10 @@ def _ends(values: Sequence[float], zero: bool) -> tuple[float, float]:
     return low, high
 
 
-def _step(rough: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 or 10 times a power of ten that is not below ``rough``."""
+def _step(rough: float, factors: Sequence[float] = (1, 2, 2.5, 5, 10)) -> float:
+    """The smallest of ``factors`` times a power of ten that is not below ``rough``."""
     power = 10.0 ** math.floor(math.log10(rough))
-    return next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor >= rough * (1 - 1e-9))
+    return next((power * factor for factor in factors if power * factor >= rough * (1 - 1e-9)), 10 * power)
 
 
 def tick_labels(ticks: Sequence[float], step: float) -> tuple[str, ...]:

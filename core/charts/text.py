@@ -6,7 +6,7 @@ in whatever its reader has, so there it is taken to be as wide as the wider of t
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -21,9 +21,8 @@ from core.errors import PartMissing
 
 FAMILIES = ["Noto Sans SC", "PingFang SC", "Microsoft YaHei"]
 """What an SVG asks its reader for, before its default sans-serif."""
-BOLD = 1.06
-"""How much wider a bold text is; a reader's own bold face may be wider than ours."""
-BOLD_ELSEWHERE = 1.12
+BOLD = 1.12
+"""How much wider a reader's own bold face may be. Ours is the regular one, thickened."""
 UNKNOWN = "□"
 
 _WORDS = re.compile(
@@ -99,18 +98,32 @@ class Ruler:
 
     def width(self, text: str, size: float, bold: bool = False) -> float:
         anywhere = self.format == "svg"
-        factor = (BOLD_ELSEWHERE if anywhere else BOLD) if bold else 1.0
-        return size * factor * sum(_width(char, anywhere) for char in text)
+        return size * (BOLD if bold and anywhere else 1.0) * sum(_width(char, anywhere) for char in text)
 
     def cut(self, text: str, size: float, room: float, bold: bool = False) -> str:
         """``text``, or as much of its beginning as fits ``room`` with an ellipsis; empty if not one character does."""
         if self.width(text, size, bold) <= room:
             return text
-        left = room - self.width("…", size, bold)
+        start = self._start(text, size, room - self.width("…", size, bold), bold)
+        return start.rstrip() + "…" if start else ""
+
+    def cut_apart(self, texts: Sequence[str], size: float, room: float) -> list[str]:
+        """Each of ``texts`` cut to ``room``: at its end or, where that would make different ones alike, in its middle."""
+        cut = [self.cut(text, size, room) for text in texts]
+        if len(set(cut)) == len(set(texts)):
+            return cut
+        half = (room - self.width("…", size)) / 2
+        return [
+            text if text == short else self._start(text, size, half) + "…" + self._start(text[::-1], size, half)[::-1]
+            for text, short in zip(texts, cut, strict=True)
+        ]
+
+    def _start(self, text: str, size: float, room: float, bold: bool = False) -> str:
+        """As many whole characters as fit."""
         for at, char in enumerate(text):
-            left -= self.width(char, size, bold)
-            if left < 0:
-                return text[:at].rstrip() + "…" if at else ""
+            room -= self.width(char, size, bold)
+            if room < 0:
+                return text[:at]
         return text
 
     def lines(self, text: str, size: float, room: float, most: int, bold: bool = False) -> list[str]:

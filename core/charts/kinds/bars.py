@@ -76,10 +76,11 @@ def _spans(chart: Chart, kinds: Sequence[str]) -> list[list[Span | None]]:
 
 def _scale(sheet: Sheet, spans: Sequence[Sequence[Span | None]], lying: bool) -> Scale:
     chart = sheet.chart
-    from_zero = chart.type != "line" or chart.style == "fastgpt"
+    # Bars and areas lie if they do not begin at zero; a line may show where its values are.
+    waste = 0.67 if chart.type == "line" and chart.style != "fastgpt" else 1.0
     ends = [end for row in spans for span in row if span for end in (span[1:] if chart.type == "line" else span)]
     length = 0.75 * (sheet.area.width if lying else sheet.area.height)
-    return scale(ends, ticks_for(length, sheet.unit, wide=lying), zero=from_zero)
+    return scale(ends, ticks_for(length, sheet.unit, wide=lying), waste)
 
 
 def _plot(sheet: Sheet, names: Sequence[str], values: Scale, kinds: Sequence[str], lying: bool) -> Plot:

@@ -88,8 +88,9 @@ def _beside(sheet: Sheet, slices: Sequence[_Slice], radius: float, right: bool) 
     for each, height in zip(ordered, heights, strict=True):
         sin, cos = math.sin(each.middle), math.cos(each.middle)
         edge = x + (radius + 2) * sin, y - (radius + 2) * cos
-        # On the disc's level, the text stands off by its arm; above and below, nearer to the middle.
-        reach = math.sqrt(max(0.0, (radius + 1.1 * size) ** 2 - (height - y) ** 2))
+        # Beside the disc the text keeps clear of it; above and below, it may begin nearer to the middle.
+        rise = max(0.0, abs(height - y) - 0.6 * size)
+        reach = math.sqrt(max(0.0, radius**2 - rise**2)) + 0.8 * size
         elbow = x + side * max(reach, abs(edge[0] - x) + 0.3 * size), height
         end = elbow[0] + side * 0.5 * size, height
         room = (area.right - end[0] if right else end[0] - area.left) - 0.4 * size
