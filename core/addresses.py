@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 MASK = "********"
 _PRISMA_ONLY = {"schema", "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size", "sslaccept"}
 _SECRET_PARAMETERS = ("password", "token", "secret", "key", "sig")
+MYSQL_SSL_MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 
 
 def _split(url: str, schemes: tuple[str, ...], expected: str) -> SplitResult:
@@ -43,6 +44,28 @@ def postgres_url(url: str) -> str:
 
 
 def prefect_database_url(url: str) -> str:
+def mysql_url(url: str) -> str:
+    """``mysql://…``; ``mariadb://`` and driver suffixes mean the same."""
+    expected = "an address such as mysql://user:password@host:3306/database"
+    parts = _split(url, ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"), expected)
+    if not (parts.hostname and parts.path.strip("/")):
+        raise ValueError(f"expected {expected}")
+    mode = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not (mode.keys() <= {"ssl-mode"} and mode.get("ssl-mode", "PREFERRED").upper() in MYSQL_SSL_MODES):
+        raise ValueError(f"expected no parameter but ssl-mode, one of {', '.join(MYSQL_SSL_MODES)}")
+    return f"mysql://{parts.netloc}{parts.path}" + (f"?ssl-mode={mode['ssl-mode'].upper()}" if mode else "")
+
+
+def database_url(url: str) -> str:
+    """``postgresql://…`` or ``mysql://…``, in the form of the function for either."""
+    scheme = url.strip().partition(":")[0]
+    if scheme.startswith(("mysql", "mariadb")):
+        return mysql_url(url)
+    if scheme.startswith("postgres"):
+        return postgres_url(url)
+    raise ValueError("expected an address such as postgresql://user:password@host:5432/database or mysql://…")
+
+
     """The form that Prefect's server takes: asyncpg for PostgreSQL; SQLite stays as it is."""
     if url.startswith("sqlite+aiosqlite://"):
         return url

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
 from core.settings_charts import ChartSettings
 from core.settings_fastgpt import FastGptSettings
+from core.settings_databases import ReadableSettings
 from core.settings_files import FileSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
 
@@ -161,6 +162,7 @@ class Settings(Section):
     """Lines worth showing at start, e.g. about a variable that was seen and left alone."""
 
     @property
+    databases: dict[str, ReadableSettings] = Field(default={})
     def address(self) -> str:
         """What links that leave the process begin with: ``public_url``, or the address of the ``ready:`` line."""
         scheme = "https" if self.tls_cert else "http"

@@ -35,8 +35,7 @@ def _origin(location: KeyPath, entries: Entries) -> str:
 
 def _suggestion(location: KeyPath, as_variable: bool) -> str:
     """The key that was probably meant, else the keys that would do in its place."""
-    names: dict[KeyPath, list[str]] = {("providers",): [location[1]] if len(location) > 1 else ["X"]}
-    keys = list(keys_of(Settings, names))
+    keys = list(keys_of(Settings, {location[:1]: list(location[1:2]) or ["X"]}))
     shown = [variable(path) if as_variable else dotted(path) for path in keys]
     wanted = variable(location) if as_variable else dotted(location)
     # PILOTHOUSE_DATABASE_URL is meant as PILOTHOUSE_DATABASE__URL: the first guess is the same name but for its underscores.
@@ -59,7 +58,7 @@ class Described(NamedTuple):
 
 def describe(settings: Settings) -> list[Described]:
     """Every key, its value and its source (``default`` where nothing set it), in the order of the tree."""
-    names: dict[KeyPath, list[str]] = {("providers",): list(settings.providers)}
+    names: dict[KeyPath, list[str]] = {(name,): list(value) for name, value in settings if isinstance(value, dict)}
     return [
         Described(dotted(path), _shown(_value_at(settings, path)), settings.origins.get(dotted(path), "default"))
         for path in keys_of(Settings, names)
