@@ -1,0 +1,1 @@
+"""Charts: the data, the drawing, and the worker processes that draw."""
