@@ -27,7 +27,9 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.parts = parts
 
             async def wind_down() -> None:
-                await asyncio.gather(parts.conversations.aclose(GRACE), app.state.fastgpt.runs.aclose(GRACE))
+                await asyncio.gather(
+                    parts.conversations.aclose(GRACE), parts.tool_calls.aclose(GRACE), app.state.fastgpt.runs.aclose(GRACE)
+                )
 
             app.state.wind_down = wind_down
             # What was made at start stays: 300,000 objects of libraries, searched in vain, cost a quarter of the CPU under load.

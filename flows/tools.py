@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
-from core.errors import ToolInterrupted, named
+import structlog
+
+from core.errors import PilothouseError, ToolInterrupted, named
 from core.ids import new_id
 from core.keeping import Keeper
 from core.store.tool_runs import NewToolRun, ToolRunRecord, ToolRuns
@@ -14,6 +17,8 @@ from core.tools.shelf import Shelf, shelf
 from core.tools.tool import Bench
 from flows.holding import SESSIONLESS, OpenRuns, conversation, tool_calls
 from tasks.tools import run_tool
+
+log = structlog.get_logger(__name__)
 
 OPENING = 0.25
 """Seconds that a call waits for a flow run to open before it is tracked as a run of its own."""
@@ -112,8 +117,12 @@ class ToolCalls:
         digest = call.run.digest
         while (beginning := self._same.get(digest)) is not None:
             await asyncio.wait([beginning])
-            if not beginning.cancelled():
-                return beginning.result()
+            if beginning.cancelled():
+                continue
+            begun = beginning.result()
+            if isinstance(begun, ToolRunRecord) or not begun.failed:
+                return begun
+            self._forget(begun)
         self._same[digest] = beginning = asyncio.get_running_loop().create_future()
         try:
             found = await self._store.begin(call.run) or call
@@ -150,13 +159,22 @@ class ToolCalls:
     async def _run(self, call: RunningCall) -> None:
         try:
             await run_tool(call, return_state=True)  # type: ignore[misc]  # Prefect types the state, not its future
+        except Exception:
+            # Prefect's own failure: of what the call raises, the task run's state tells.
+            log.exception("tool_run_not_tracked", tool_run_id=call.id)
+            with suppress(PilothouseError):
+                await call.attempt()
         finally:
             await call.give_up()
             del self.calls[call.id]
-            if call.run.repeatable:
-                del self._same[call.run.digest]
+            self._forget(call)
             for told in self.on_end:
                 told(call)
+
+    def _forget(self, call: RunningCall) -> None:
+        beginning = self._same.get(call.run.digest)
+        if beginning is not None and beginning.done() and beginning.result() is call:
+            del self._same[call.run.digest]
 
     async def _result(self, call: RunningCall, asked: ToolCall) -> CallResult:
         try:

@@ -49,7 +49,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """``output`` holds a JSON value for every output of the tool, files as their URLs; ``links`` tells of these files."""
+    """``output`` holds a JSON value for every output of the tool, files as their URLs; ``links`` tells of these files.
+
+    What an earlier run gave, repeated, comes without links.
+    """
 
     run_id: str
     output: dict[str, Any]

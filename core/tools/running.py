@@ -39,7 +39,6 @@ class RunningCall:
         bench: Bench,
         keeper: Keeper,
         runs: ToolRuns,
-        limit: float = LIMIT,
     ) -> None:
         self.id = run.id
         self.run = run
@@ -52,7 +51,6 @@ class RunningCall:
         self._bench = bench
         self._keeper = keeper
         self._runs = runs
-        self._limit = limit
         self._made: Mapping[str, Any] | None = None
         self._taken: dict[File, Keeping] = {}
         self._urls: dict[File, str] = {}
@@ -64,6 +62,11 @@ class RunningCall:
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def failed(self) -> bool:
+        """It has ended without a result."""
+        return self.outcome is not None and self.outcome.status != "done"
 
     def noted(self, task_run_id: str, flow_run_id: str | None) -> None:
         """Say by which runs the call is tracked."""
@@ -129,12 +132,12 @@ class RunningCall:
     async def _worked(self) -> None:
         if self._made is None:
             try:
-                async with asyncio.timeout(self._limit) as limit:
+                async with asyncio.timeout(LIMIT) as limit:
                     self._made = await self._tool.run(self._inputs, self._bench)
             except TimeoutError as error:
                 if not limit.expired():
                     raise
-                raise ToolTimedOut(f"The tool took longer than {self._limit:g} seconds.") from error
+                raise ToolTimedOut(f"The tool took longer than {LIMIT:g} seconds.") from error
         for value in self._made.values():
             if isinstance(value, File) and value not in self._urls:
                 if value not in self._taken:
