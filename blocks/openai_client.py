@@ -4,7 +4,6 @@ import asyncio
 import logging
 import ssl
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from blocks.model_lists import listed
 from blocks.openai_errors import Redactor, from_status
+from core.addresses import is_loopback
 from core.conversation import ModelInfo, ModelRequest
 from core.errors import InputInvalid, ProviderFailed, ProviderUnavailable
 
@@ -35,14 +35,6 @@ def tls(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
-
-
-def is_loopback(host: str) -> bool:
-    """Whether connections to this host stay on the machine; such go past any proxy."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class Client:

@@ -4,12 +4,13 @@ Every function here is pure. A bad address raises ``ValueError`` that says what 
 since it may hold a password.
 """
 
+from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 MASK = "********"
 _PRISMA_ONLY = {"schema", "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size", "sslaccept"}
-_SECRET_PARAMETERS = ("password", "token", "secret", "key", "sig")
 MYSQL_SSL_MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
+_SECRET_PARAMETERS = ("password", "token", "secret", "key", "sig")
 
 
 def _split(url: str, schemes: tuple[str, ...], expected: str) -> SplitResult:
@@ -43,7 +44,6 @@ def postgres_url(url: str) -> str:
     return f"postgresql://{parts.netloc}{parts.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
 
 
-def prefect_database_url(url: str) -> str:
 def mysql_url(url: str) -> str:
     """``mysql://…``; ``mariadb://`` and driver suffixes mean the same."""
     expected = "an address such as mysql://user:password@host:3306/database"
@@ -66,6 +66,7 @@ def database_url(url: str) -> str:
     raise ValueError("expected an address such as postgresql://user:password@host:5432/database or mysql://…")
 
 
+def prefect_database_url(url: str) -> str:
     """The form that Prefect's server takes: asyncpg for PostgreSQL; SQLite stays as it is."""
     if url.startswith("sqlite+aiosqlite://"):
         return url
@@ -108,6 +109,14 @@ def reachable_host(host: str) -> str:
     """The host by which this machine reaches what listens on ``host``, with brackets where a URL needs them."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     return f"[{name}]" if ":" in name else name
+
+
+def is_loopback(host: str) -> bool:
+    """Whether connections to this host stay on the machine; such go past any proxy."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def masked(address: str) -> str:

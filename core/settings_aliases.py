@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from core.addresses import ollama_url, redis_url_of
 from core.errors import ConfigurationInvalid
 from core.settings_sources import Entries, Entry, KeyPath
+from core.settings_storage_aliases import MINIO, minio_hints, minio_settings
 
 PLAIN: Mapping[str, KeyPath] = {
     "DATABASE_URL": ("database", "url"),
@@ -37,6 +38,7 @@ OTHERS = (
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
     "OLLAMA_HOST",
+    *MINIO,
 )
 """Variables that take more than that."""
 OPENAI = "https://api.openai.com/v1"
@@ -62,6 +64,9 @@ def from_aliases(environ: Mapping[str, str], known: Entries) -> Aliases:
         found.put("CORS_ORIGIN", ("cors_origins",), [item.strip() for item in given["CORS_ORIGIN"].split(",") if item.strip()])
     if "REDIS_URL" not in given and "REDIS_HOST" in given:
         _redis(given, found)
+    for key, (name, value) in minio_settings(given).items():
+        found.put(name, ("files", key), value)
+    found.hints += minio_hints(given, in_bucket=any(path[0] == "files" for path in known))
     configured = {path[1] for path in known if path[0] == "providers" and len(path) > 1}
     _provider(given, configured, any(entry.value == "env:OPENAI_API_KEY" for entry in known.values()), found)
     return found
