@@ -10,12 +10,14 @@ from prefect.blocks.core import Block
 from pydantic import Field, PrivateAttr, SecretStr
 
 from blocks.completions import Chunk, CompletionReader, check_type
-from blocks.model_lists import Listing
+from blocks.model_catalogue import LiveCatalogue, catalogue_of, configured_catalogue
+from blocks.model_lists import Listing, listed
 from blocks.ollama import OllamaNearby
 from blocks.openai_client import Client
 from blocks.openai_errors import Redactor
-from core.conversation import ChatModel, ModelInfo, ModelRequest
+from core.conversation import ChatModel, ModelInfo, ModelRequest, ToolWay
 from core.errors import ConfigurationInvalid, ModelUnknown, PilothouseError, ProviderFailed, ProviderUnavailable
+from core.model_catalogue import CatalogueModel
 from core.models import demo_notice
 from core.settings import ModelSettings, ProviderSettings, Settings
 
@@ -26,9 +28,10 @@ NAMED = 20
 class _Link:
     """A provider's connections in one event loop."""
 
-    def __init__(self, client: Client, listing: Listing) -> None:
+    def __init__(self, client: Client, listing: Listing[ModelInfo], catalogue: Listing[CatalogueModel]) -> None:
         self.client = client
         self.listing = listing
+        self.catalogue = catalogue
 
 
 class ModelProvider(Block):
@@ -68,6 +71,10 @@ class ModelProvider(Block):
     retries: int = Field(default=2, ge=0, le=5, description="Further tries before the next provider is asked.")
     demo: bool = Field(default=False, description="The built-in demo model, whose first answer says so.")
     stream_usage: bool = Field(default=True, description="Ask for token counts (stream_options); off where a server refuses it.")
+    tools: ToolWay = Field(
+        default="auto",
+        description="How its models are asked to use tools: native tool calls, an answer constrained by a JSON schema, or off.",
+    )
     ca_file: Path | None = Field(default=None, description="A file of further CA certificates to trust.")
 
     _links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = PrivateAttr(default_factory=WeakKeyDictionary)
@@ -88,7 +95,21 @@ class ModelProvider(Block):
 
     @property
     def configured(self) -> tuple[ModelInfo, ...]:
-        return tuple(ModelInfo(m.name, self.name, m.context, m.vision, m.max_output) for m in self.offers)
+        """The chat models that the configuration names."""
+        return tuple(
+            ModelInfo(m.name, self.name, m.context, m.vision, m.max_output, self.tools)
+            for m in self.offers
+            if m.type in {None, "llm"}
+        )
+
+    @property
+    def last_catalogue(self) -> tuple[CatalogueModel, ...] | None:
+        """See ``Catalogued.last_catalogue``."""
+        return configured_catalogue(self.name, self.offers, self.tools) if self.offers else self._link().catalogue.good
+
+    async def catalogue(self) -> tuple[CatalogueModel, ...]:
+        """See ``Catalogued.catalogue``."""
+        return configured_catalogue(self.name, self.offers, self.tools) or await self._link().catalogue.get()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """See ``ChatModel.stream``."""
@@ -111,11 +132,11 @@ class ModelProvider(Block):
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """See ``ChatModel.models``."""
-        return self.configured or await self._link().listing.get()
+        return self.configured if self.offers else await self._link().listing.get()
 
     async def models_now(self) -> tuple[ModelInfo, ...]:
         """``models``, with the provider's own list asked for again if it is older than two seconds."""
-        return self.configured or await self._link().listing.get(at_most=2.0)
+        return self.configured if self.offers else await self._link().listing.get(at_most=2.0)
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""
@@ -139,7 +160,12 @@ class ModelProvider(Block):
                 stream_usage=self.stream_usage,
                 ca_file=self.ca_file,
             )
-            link = self._links[loop] = _Link(client, Listing(client.models))
+
+            async def chat_models() -> tuple[ModelInfo, ...]:
+                return listed(self.name, await client.models(), self.tools)
+
+            catalogue = LiveCatalogue(self.name, self.base_url, client)
+            link = self._links[loop] = _Link(client, Listing(chat_models), Listing(catalogue.fetch))
         return link
 
 
@@ -177,6 +203,10 @@ class Models:
     async def all(self) -> tuple[ModelInfo, ...]:
         """Every model that can be asked for now; providers that do not answer are left out."""
         return tuple(info for _, infos in await self._listed(now=False) for info in infos)
+
+    async def catalogue(self) -> tuple[CatalogueModel, ...]:
+        """Every model of every kind, each name once; see ``catalogue_of``."""
+        return await catalogue_of(self._providers)
 
     def notice(self, model: ChatModel) -> str | None:
         """What the first answer of a conversation begins with: that a demo model speaks, and what is better nearby."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +15,10 @@ import openai
 import orjson
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-from blocks.model_lists import listed
+from blocks.model_lists import Entry, entries_of
 from blocks.openai_errors import Redactor, from_status
 from core.addresses import is_loopback
-from core.conversation import ModelInfo, ModelRequest
+from core.conversation import ModelRequest
 from core.errors import InputInvalid, ProviderFailed, ProviderUnavailable
 
 LIMITS = httpx.Limits(max_connections=2000, keepalive_expiry=30)
@@ -104,27 +105,40 @@ class Client:
         if asks_usage and refused.status_code in {400, 422} and b"stream_options" in refused.content:
             self._stream_usage = False
             return await self.open(request, who, redactor)
-        raise from_status(who, refused.status_code, refused.headers, refused.content, redactor)
+        of_tools = bool(request.options.get("tools"))
+        raise from_status(who, refused.status_code, refused.headers, refused.content, redactor, of_tools=of_tools)
 
-    async def models(self) -> tuple[ModelInfo, ...]:
-        """``GET /models``, as far as we understand it."""
-        who = f'Provider "{self._name}", asked for its models,'
+    async def models(self) -> tuple[Entry, ...]:
+        """``GET /models`` as it came; see ``blocks.model_lists`` for what is in it."""
+        found = entries_of(await self.ask("/models"))
+        if found is None:
+            raise ProviderFailed(f"{self._asked} sent no list of models: check base_url, or configure its models.")
+        return found
+
+    async def ask(self, path: str, body: Mapping[str, str] | None = None) -> object:
+        """The JSON at a path (or a whole address) of the provider, by POST where there is a body; None for what is no JSON."""
+        options: Any = {"headers": self._headers}
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
-                answer = await self._sdk.get("/models", cast_to=httpx.Response, options={"headers": self._headers})
-            found = listed(self._name, orjson.loads(answer.content))
+                if body is None:
+                    answer = await self._sdk.get(path, cast_to=httpx.Response, options=options)
+                else:
+                    answer = await self._sdk.post(path, cast_to=httpx.Response, body=body, options=options)
+            return orjson.loads(answer.content)
         except TimeoutError:
-            raise ProviderUnavailable(f"{who} did not answer within {LIST_TIMEOUT:g} s.") from None
+            raise ProviderUnavailable(f"{self._asked} did not answer within {LIST_TIMEOUT:g} s.") from None
         except openai.APIStatusError as error:
             response = error.response
-            raise from_status(who, response.status_code, response.headers, response.content, Redactor(self._key)) from None
+            redactor = Redactor(self._key)
+            raise from_status(self._asked, response.status_code, response.headers, response.content, redactor) from None
         except openai.APIConnectionError as error:
             raise self._unreachable(error) from None
         except orjson.JSONDecodeError:
-            found = None
-        if found is None:
-            raise ProviderFailed(f"{who} sent no list of models: check base_url, or configure its models.")
-        return found
+            return None
+
+    @property
+    def _asked(self) -> str:
+        return f'Provider "{self._name}", asked for its models,'
 
     async def aclose(self) -> None:
         await self._sdk.close()

@@ -22,6 +22,8 @@ ECHO = re.compile(r"['\"]?\binput['\"]?\s*:|['\"]messages['\"]\s*:")
 """From here on, a validator repeats what it was sent."""
 TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum context length|context (?:window|size|length)", re.I)
 
+OF_TOOLS = re.compile(r"\btools?\b|tool[_ -](?:calls?|choice|use)|function[_ -]call|--jinja", re.I)
+NOT_OF_TOOLS = frozenset({401, 403, 407}) | WORTH_ANOTHER_TRY
 OF_KEYS = re.compile(r"api[ _-]?key", re.I)
 """Some servers answer 400 to a wrong key."""
 
@@ -66,8 +68,13 @@ def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield from (part["text"] for part in content if isinstance(part.get("text"), str))
 
 
-def from_status(who: str, status: int, headers: Mapping[str, str], body: bytes, redactor: Redactor) -> PilothouseError:
-    """The error for an HTTP answer of 300 and above; ``who`` names the provider and the model."""
+def from_status(
+    who: str, status: int, headers: Mapping[str, str], body: bytes, redactor: Redactor, *, of_tools: bool = False
+) -> PilothouseError:
+    """The error for an HTTP answer of 300 and above; ``who`` names the provider and the model.
+
+    ``of_tools``: the request held tools. Servers that cannot take them say so with statuses from 400 to 501.
+    """
     error = _error_in(body)
     words = redactor.quote(_words(error, body, headers.get("content-type", "")))
     says = f" It said: {words}" if words else ""
@@ -76,6 +83,8 @@ def from_status(who: str, status: int, headers: Mapping[str, str], body: bytes, 
         return ContextExceeded(f"{who} counts more tokens than the model takes.{says}", field="messages")
     if "insufficient_quota" in code:
         return ProviderFailed(f"{who} has no credit left ({status}).{says}")
+    if of_tools and status not in NOT_OF_TOOLS and OF_TOOLS.search(f"{code} {words}"):
+        return RequestRefused(f"{who} refused the request for its tools ({status}).{says}")
     if status >= 500 or status in WORTH_ANOTHER_TRY:
         what = WHAT_TO_CHECK.get(status, "failed")
         return ProviderUnavailable(f"{who} {what} ({status}).{says}", retry_after=retry_after(headers))

@@ -2,10 +2,14 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 Message = dict[str, Any]
 """One OpenAI chat message: ``role``, ``content`` and what else the role allows."""
+
+
+ToolWay = Literal["auto", "native", "schema", "off"]
+"""How a model is asked to use our tools: by OpenAI's tool calls, by an answer that a JSON schema constrains, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class ModelInfo:
     context: int
     vision: bool
     max_output: int | None = None
+    tools: ToolWay = "auto"
 
 
 class ChatModel(Protocol):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
+from core.model_catalogue import ModelType
 from core.settings_charts import ChartSettings
 from core.settings_fastgpt import FastGptSettings
 from core.settings_databases import ReadableSettings
@@ -64,6 +65,8 @@ class ModelSettings(Section):
     vision: bool = False
     max_output: Annotated[int, Field(ge=1)] | None = None
     """Tokens reserved for the answer; None reserves a quarter of the context, at most 4096."""
+    type: ModelType | None = None
+    """What it is besides a chat model, for the list that FastGPT gets; None goes by the name there, and is chat here."""
 
 
 class ProviderSettings(Section):

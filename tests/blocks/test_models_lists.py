@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from blocks.model_lists import DEFAULT_CONTEXT, Listing, listed
+from blocks.model_lists import DEFAULT_CONTEXT, Listing, entries_of, listed
 from blocks.models import Models
 from blocks.ollama import OllamaNearby
 from core.conversation import ModelInfo
@@ -162,12 +162,29 @@ def test_what_servers_say_about_their_models() -> None:
             {"nonsense": 1},
         ]
     }
-    assert [(m.name, m.context, m.vision) for m in listed("p", answer) or ()] == [
+    entries = entries_of(answer)
+    assert [(m.name, m.context, m.vision) for m in listed("p", entries or ())] == [
         ("vllm", 32768, False),
         ("llama.cpp", 2048, False),
         ("openrouter", 128000, True),
         ("xinference", 4096, True),
         ("ollama:8b", DEFAULT_CONTEXT, False),
     ]
-    assert listed("p", {"error": "x"}) is None
-    assert listed("p", []) is None
+    assert entries_of({"error": "x"}) is None
+    assert entries_of([]) is None
+
+
+def test_chat_models_can_be_asked_for_tools_in_the_way_that_is_configured() -> None:
+    assert [model.tools for model in listed("p", [{"id": "a"}], "schema")] == ["schema"]
+
+
+async def test_a_configured_model_of_another_kind_is_not_for_chat(models_of: ModelsOf) -> None:
+    vectors = {"name": "vectors", "type": "embedding"}
+    models = models_of(
+        mixed={"base_url": NOWHERE, "order": 1, "models": [vectors, {"name": "talker"}]},
+        alone={"base_url": NOWHERE, "order": 2, "models": [vectors]},
+    )
+    assert await asked(models, None) == [("mixed", "talker")]
+    assert [info.name for info in await models.all()] == ["talker"]
+    with pytest.raises(ModelUnknown):
+        await models.resolve("vectors")
