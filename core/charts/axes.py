@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.charts.categories import along_bottom, along_side, arrange
 from core.charts.scale import Scale
-from core.charts.scene import Shape
+from core.charts.scene import Anchor, Shape
 from core.charts.sheet import LINE, Box, Sheet
 
 
@@ -51,6 +51,10 @@ class Plot:
         assert isinstance(self.upward, Scale)
         return self.box.bottom - self.upward.share(value) * self.box.height
 
+    def on(self, upward: Axis) -> "Plot":
+        """The same area, with another axis of values."""
+        return Plot(self.box, self.across, upward)
+
     def columns(self) -> list[float]:
         assert isinstance(self.across, Bands)
         return self.across.centres(self.box.left, self.box.right)
@@ -66,55 +70,66 @@ def ticks_for(length: float, unit: float, wide: bool = False) -> int:
     return max(2, min(8, round(length / ((95 if wide else 52) * unit))))
 
 
-def plot(sheet: Sheet, across: Axis, upward: Axis, *, level: bool = True, upright: bool = True) -> Plot:
-    """Draws both axes into the sheet's area, with ``level`` and ``upright`` lines where they have ticks, and gives the plot."""
-    area, size, small = sheet.area, sheet.size, sheet.small
-    chart = sheet.chart
-    if chart.y_title and area.height > 120:
-        title = sheet.ruler.cut(chart.y_title, small, area.width)
-        sheet.write("axis title", title, area.left, area.top + small / 2, size=small, colour=sheet.theme.muted)
-        area.top += 1.9 * small
-    if chart.x_title and area.height > 120:
-        title = sheet.ruler.cut(chart.x_title, small, area.width)
-        middle = area.left + area.width / 2
-        sheet.write("axis title", title, middle, area.bottom - small / 2, "middle", size=small, colour=sheet.theme.muted)
-        area.bottom -= 1.9 * small
-    gap = 8 * sheet.unit
+def plot(
+    sheet: Sheet, across: Axis, upward: Axis, *, right: Scale | None = None, level: bool = True, upright: bool = True
+) -> Plot:
+    """Draws the axes into the sheet's area, with ``level`` and ``upright`` lines where they have ticks, and gives the plot.
+
+    ``right`` is a second scale of values, whose ticks stand at the right.
+    """
+    _titles(sheet)
+    area, size, gap = sheet.area, sheet.size, 8 * sheet.unit
     # Room for half a tick's label above the topmost line.
-    area.top += 0.5 * small
+    area.top += 0.5 * sheet.small
     side_room = 0.36 * area.width
-    if isinstance(upward, Scale):
-        beside = max(sheet.width(label) for label in upward.labels)
-    else:
-        beside = min(side_room, max(sheet.width(name) for name in upward.names))
-    left = area.left + (beside + gap if beside else 0.0)
-    right = area.right
+    names = upward.labels if isinstance(upward, Scale) else upward.names
+    beside = min(side_room, max(map(sheet.width, names)))
+    box = Box(area.left + (beside + gap if beside else 0.0), area.top, area.right, area.bottom)
+    if right:
+        box.right -= max(map(sheet.width, right.labels)) + gap
     if isinstance(across, Scale):
         # Half of the outermost labels reaches beyond the plot.
-        right -= max(0.0, sheet.width(across.labels[-1]) / 2 - sheet.margin)
-        left = max(left, area.left + sheet.width(across.labels[0]) / 2 - sheet.margin)
-        box = Box(left, area.top, right, area.bottom - LINE * size - gap)
+        box.right -= max(0.0, sheet.width(across.labels[-1]) / 2 - sheet.margin)
+        box.left = max(box.left, area.left + sheet.width(across.labels[0]) / 2 - sheet.margin)
+        box.bottom -= LINE * size + gap
     else:
-        step = abs(right - left) / len(across.names)
-        arranged = arrange(sheet, across.names, step, 0.34 * area.height, all_wanted=across.all_wanted)
-        box = Box(left, area.top, right, area.bottom - arranged.depth - gap)
-        along_bottom(sheet, arranged, across.centres(left, right), box.bottom + gap)
+        arranged = arrange(sheet, across.names, box.width / len(across.names), 0.34 * area.height, all_wanted=across.all_wanted)
+        box.bottom -= arranged.depth + gap
+        along_bottom(sheet, arranged, across.centres(box.left, box.right), box.bottom + gap)
     made = Plot(box, across, upward)
     if isinstance(upward, Scale):
-        _side_ticks(sheet, made, upward, gap)
+        _side_ticks(sheet, made, upward, box.left - gap, "end")
     else:
-        along_side(sheet, upward.names, made.rows(), left - gap, side_room)
+        along_side(sheet, upward.names, made.rows(), box.left - gap, side_room)
+    if right:
+        _side_ticks(sheet, made.on(right), right, box.right + gap, "start")
     if isinstance(across, Scale):
         _bottom_ticks(sheet, made, across, gap)
     _grid(sheet, made, level, upright)
     return made
 
 
-def _side_ticks(sheet: Sheet, made: Plot, scale: Scale, gap: float) -> None:
+def _titles(sheet: Sheet) -> None:
+    """The axes' names, level both: beside the first line of the plot's text, and below its middle."""
+    area, small, chart = sheet.area, sheet.small, sheet.chart
+    if area.height <= 120:
+        return
+    if chart.y_title:
+        title = sheet.ruler.cut(chart.y_title, small, area.width)
+        sheet.write("axis title", title, area.left, area.top + small / 2, size=small, colour=sheet.theme.muted)
+        area.top += 1.9 * small
+    if chart.x_title:
+        title = sheet.ruler.cut(chart.x_title, small, area.width)
+        middle = area.left + area.width / 2
+        sheet.write("axis title", title, middle, area.bottom - small / 2, "middle", size=small, colour=sheet.theme.muted)
+        area.bottom -= 1.9 * small
+
+
+def _side_ticks(sheet: Sheet, made: Plot, scale: Scale, x: float, anchor: Anchor) -> None:
     step = made.box.height / max(1, len(scale.ticks) - 1)
     every = max(1, math.ceil(1.3 * sheet.size / step))
     for tick, label in list(zip(scale.ticks, scale.labels, strict=True))[::every]:
-        sheet.write("tick", label, made.box.left - gap, made.y(tick), "end", colour=sheet.theme.muted)
+        sheet.write("tick", label, x, made.y(tick), anchor, colour=sheet.theme.muted)
 
 
 def _bottom_ticks(sheet: Sheet, made: Plot, scale: Scale, gap: float) -> None:

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 from core.charts.alt import alt
 from core.charts.chart import Chart, ChartType, Picture
-from core.charts.kinds import bars, funnel, heatmap, pies, radar, samples
+from core.charts.kinds import funnel, heatmap, mixed, pies, radar, samples
 from core.charts.paint import png, svg
 from core.charts.scene import Scene
 from core.charts.sheet import Sheet
 
 _KINDS: dict[ChartType, Callable[[Sheet], None]] = {
-    "line": bars.draw,
-    "bar": bars.draw,
-    "area": bars.draw,
-    "mixed": bars.draw,
+    "line": mixed.draw,
+    "bar": mixed.draw,
+    "area": mixed.draw,
+    "mixed": mixed.draw,
     "pie": pies.draw,
     "donut": pies.draw,
     "scatter": samples.scatter,

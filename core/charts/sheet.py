@@ -57,6 +57,10 @@ class Sheet:
         self.area = Box(margin, margin, chart.width - margin, chart.height - margin)
         self._title()
 
+    def names(self) -> list[str]:
+        """The chart's labels, or its values' numbers from 1."""
+        return self.chart.labels or [str(at + 1) for at in range(len(self.chart.series[0].values))]
+
     def colour(self, at: int) -> str:
         return self.theme.palette[at % len(self.theme.palette)]
 

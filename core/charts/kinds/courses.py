@@ -40,31 +40,18 @@ def line(sheet: Sheet, made: Plot, at: int, heights: Heights) -> None:
         sheet.scene.add(Dots("hollow", points, 1.8 * sheet.unit, sheet.theme.background))
 
 
-def area(sheet: Sheet, made: Plot, at: int, heights: Heights, floors: Sequence[float] | None = None) -> None:
-    """Series number ``at`` as a line with what lies between it and zero, or ``floors``, filled."""
-    fills = []
+def area(sheet: Sheet, made: Plot, at: int, spans: Sequence[tuple[float, float] | None], *, stacked: bool) -> None:
+    """Series number ``at`` as what lies between the ends of its spans, filled; with a line on top unless it is stacked."""
     columns = made.columns()
-    ground = made.y(min(max(0.0, _low(made)), _high(made)))
-    for indices in _stretches(heights):
-        above = [(columns[index], made.y(heights[index] or 0.0)) for index in indices]
-        if floors is None:
-            below = [(above[-1][0], ground), (above[0][0], ground)]
-        else:
-            below = [(columns[index], made.y(floors[index])) for index in reversed(indices)]
-        if len(indices) > 1:
-            fills.append([*above, *below])
-    opacity = 0.78 if floors is not None else 0.22
-    sheet.scene.add(Shape("area", fills, fill=sheet.colour(at), opacity=opacity))
-    if floors is None:
-        line(sheet, made, at, heights)
-
-
-def _low(made: Plot) -> float:
-    return getattr(made.upward, "low", 0.0)
-
-
-def _high(made: Plot) -> float:
-    return getattr(made.upward, "high", 0.0)
+    fills = []
+    for indices in _stretches(spans):
+        ends = [(columns[index], span) for index in indices if (span := spans[index])]
+        upper = [(x, made.y(span[1])) for x, span in ends]
+        if len(ends) > 1:
+            fills.append([*upper, *((x, made.y(span[0])) for x, span in reversed(ends))])
+    sheet.scene.add(Shape("area", fills, fill=sheet.colour(at), opacity=0.78 if stacked else 0.22))
+    if not stacked:
+        line(sheet, made, at, [span[1] if span else None for span in spans])
 
 
 def _pieces(made: Plot, heights: Heights) -> list[list[Point]]:
@@ -72,11 +59,11 @@ def _pieces(made: Plot, heights: Heights) -> list[list[Point]]:
     return [[(columns[index], made.y(heights[index] or 0.0)) for index in indices] for indices in _stretches(heights)]
 
 
-def _stretches(heights: Heights) -> list[list[int]]:
+def _stretches(values: Sequence[object]) -> list[list[int]]:
     """Indices of the values there are, in runs without a gap."""
     runs: list[list[int]] = [[]]
-    for index, height in enumerate(heights):
-        if height is not None:
+    for index, value in enumerate(values):
+        if value is not None:
             runs[-1].append(index)
         elif runs[-1]:
             runs.append([])

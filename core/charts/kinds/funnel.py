@@ -4,7 +4,6 @@ from itertools import pairwise
 
 from core.charts.axes import Bands
 from core.charts.categories import along_side
-from core.charts.kinds.bars import names_of
 from core.charts.scale import short
 from core.charts.scene import Point, Shape, rectangle
 from core.charts.sheet import Sheet
@@ -16,7 +15,7 @@ _HIGH = 0.74
 
 def draw(sheet: Sheet) -> None:
     chart, area, size = sheet.chart, sheet.area, sheet.size
-    names, values = names_of(chart), chart.series[0].values
+    names, values = sheet.names(), chart.series[0].values
     room = 0.3 * area.width
     left = area.left + min(room, max(sheet.width(name) for name in names)) + size
     centres = Bands(names).centres(area.top, area.bottom)

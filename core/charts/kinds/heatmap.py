@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from core.charts.axes import Bands, Plot, plot
-from core.charts.kinds.bars import names_of
 from core.charts.scale import short
 from core.charts.scene import Point, Shape, rectangle
 from core.charts.sheet import Sheet
@@ -25,7 +24,7 @@ def draw(sheet: Sheet) -> None:
     shades = _Shades(sheet, min(known), max(known))
     shades.legend()
     rows = [series.name or str(at + 1) for at, series in enumerate(chart.series)]
-    made = plot(sheet, Bands(names_of(chart), all_wanted=False), Bands(rows))
+    made = plot(sheet, Bands(sheet.names(), all_wanted=False), Bands(rows))
     every = math.ceil(1.5 * len(chart.series[0].values) / made.box.width)
     _cells(sheet, made, [_merged(series.values, every) for series in chart.series], shades)
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.charts.kinds.bars import names_of
 from core.charts.scene import Sector, Shape, rectangle
 from core.charts.sheet import LINE, Box, Sheet
 from core.charts.theme import blend
@@ -48,7 +47,7 @@ def draw(sheet: Sheet) -> None:
 def _slices(sheet: Sheet) -> list[_Slice]:
     """Those above zero; once the palette is used up, its colours return paler."""
     chart, palette = sheet.chart, sheet.theme.palette
-    parts = [(name, value) for name, value in zip(names_of(chart), chart.series[0].values, strict=True) if value]
+    parts = [(name, value) for name, value in zip(sheet.names(), chart.series[0].values, strict=True) if value]
     whole = sum(value for _, value in parts)
     slices, reached = [], 0.0
     for at, (name, value) in enumerate(parts):

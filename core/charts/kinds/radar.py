@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from core.charts.kinds.bars import names_of
 from core.charts.kinds.courses import dash
 from core.charts.scale import Scale, scale
 from core.charts.scene import Dots, Point, Shape
@@ -14,7 +13,7 @@ _RINGS = 4
 
 def draw(sheet: Sheet) -> None:
     chart, size = sheet.chart, sheet.size
-    names = names_of(chart)
+    names = sheet.names()
     marked: list[Entry] = [
         Entry(series.name or str(at + 1), sheet.colour(at), "line", dash(sheet, at)) for at, series in enumerate(chart.series)
     ]
