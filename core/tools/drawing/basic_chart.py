@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic.config import JsonDict
 
-from core.charts.chart import Chart
+from core.charts.chart import MAX_LABELS, Chart
 from core.tools.drawing.checking import chart_of
-from core.tools.drawing.reading import each, items, label, number
+from core.tools.drawing.reading import each, items, label, numbers
 from core.tools.tool import Bench, File, Output, Tool, Words
 
 NAMES = '["A", "B", "C"]'
@@ -27,11 +27,11 @@ SYNONYMS: Mapping[str, str] = {
 
 
 def _names(value: object) -> list[str]:
-    return each(label, items(value, NAMES))
+    return each(label, items(value, NAMES, MAX_LABELS))
 
 
 def _numbers(value: object) -> list[float]:
-    return each(number, items(value, NUMBERS))
+    return numbers(items(value, NUMBERS, MAX_LABELS))
 
 
 def _type(value: object) -> str:

@@ -4,11 +4,12 @@ Known slips: arrays as JSON text, numbers as text, names of kinds in Chinese, nu
 (``datasets``, ``data``), one series without its frame, slices as name and value, points as pairs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from core.tools.drawing.reading import each, items, label, number, parsed
+from core.charts.chart import MAX_LABELS, MAX_POINTS, MAX_SERIES
+from core.tools.drawing.reading import each, items, label, numbers, parsed
 
 T = TypeVar("T")
 SERIES = '[{"name": "Sales", "values": [1, 2, 3]}]'
@@ -33,10 +34,18 @@ def forgiven(given: Mapping[str, Any]) -> dict[str, Any]:
     wanted = _renamed(given, SAME)
     wanted["type"] = _kind(wanted.get("type"))
     if "labels" in wanted:
-        wanted["labels"] = _of("labels", lambda: each(label, items(wanted["labels"], LABELS)))
+        wanted["labels"] = _of("labels", lambda: each(label, items(wanted["labels"], LABELS, MAX_LABELS)))
     beside = {key: wanted.pop(key) for key in ("values", "data", "x") if key in wanted}
     series = _of("series", lambda: parsed(wanted.get("series", beside or None), SERIES))
-    wanted["series"] = [_one(at, one) for at, one in enumerate(_framed(wanted, series))]
+    framed = _framed(wanted, series)
+    if len(framed) > MAX_SERIES:
+        raise ValueError(f"series: has {len(framed):,} items, but {MAX_SERIES} are the most; send fewer")
+    wanted["series"], count = [], 0
+    for at, one in enumerate(framed):
+        wanted["series"].append(_one(at, one))
+        count += len(wanted["series"][-1]["values"])
+        if count > MAX_POINTS:
+            raise ValueError(f"series: hold more than {MAX_POINTS:,} values together; send fewer, or sums of them")
     _kinds_fit(wanted)
     _positions_fit(wanted)
     return wanted
@@ -87,12 +96,12 @@ def _one(at: int, given: object) -> dict[str, Any]:
     one = _renamed(given, SAME_IN_SERIES)
     if "values" not in one:
         raise ValueError(f"series.{at}.values: is missing; write series like {SERIES}")
-    values = _of(f"series.{at}.values", lambda: items(one["values"], VALUES))
+    values = _of(f"series.{at}.values", lambda: items(one["values"], VALUES, MAX_POINTS))
     if "x" not in one and (points := _points(values)):
         one["x"], values = [x for x, _ in points], [y for _, y in points]
-    one["values"] = _of(f"series.{at}.values", lambda: each(_cell, values))
+    one["values"] = _of(f"series.{at}.values", lambda: _cells(values))
     if "x" in one:
-        one["x"] = _of(f"series.{at}.x", lambda: items(one["x"], VALUES))
+        one["x"] = _of(f"series.{at}.x", lambda: items(one["x"], VALUES, MAX_POINTS))
     if "type" in one:
         one["type"] = _kind(one["type"])
     return one
@@ -111,8 +120,11 @@ def _points(values: Iterable[object]) -> list[tuple[object, object]]:
     return points
 
 
-def _cell(value: object) -> float | None:
-    return None if value is None or value == "" else number(value)
+def _cells(values: Sequence[object]) -> list[float | None]:
+    """Numbers, and None where one is missing."""
+    missing = {at for at, value in enumerate(values) if value is None or value == ""}
+    read = numbers([0 if at in missing else value for at, value in enumerate(values)] if missing else values)
+    return [None if at in missing else value for at, value in enumerate(read)]
 
 
 def _kinds_fit(wanted: dict[str, Any]) -> None:
@@ -134,7 +146,7 @@ def _positions_fit(wanted: dict[str, Any]) -> None:
             continue
         place, positions = f"series.{at}.x", one.pop("x")
         if wanted["type"] == "scatter":
-            one["x"] = _of(place, partial(each, _cell, positions))
+            one["x"] = _of(place, partial(_cells, positions))
         elif "labels" not in wanted:
             wanted["labels"] = _of(place, partial(each, label, positions))
     if wanted["type"] == "scatter" and "labels" in wanted:
@@ -143,7 +155,7 @@ def _positions_fit(wanted: dict[str, Any]) -> None:
 
 def _labels_as_positions(wanted: dict[str, Any]) -> None:
     try:
-        positions = each(number, wanted["labels"])
+        positions = numbers(wanted["labels"])
     except ValueError:
         return
     if all(len(one["values"]) == len(positions) for one in wanted["series"]):

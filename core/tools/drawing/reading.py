@@ -7,7 +7,8 @@ too. Every ``ValueError`` says what to write instead and never quotes what was w
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import pyjson5
@@ -38,11 +39,13 @@ def parsed(value: object, example: str) -> object:
         raise ValueError(f"is not a JSON array{where}; write it like {example}") from error
 
 
-def items(value: object, example: str) -> list[object]:
-    """An array, itself or as JSON5 text."""
+def items(value: object, example: str, most: int) -> list[object]:
+    """An array of at most so many items, itself or as JSON5 text."""
     read = parsed(value, example)
     if not isinstance(read, list):
         raise ValueError(f"must be an array; write it like {example}")
+    if len(read) > most:
+        raise ValueError(f"has {len(read):,} items, but {most:,} are the most; send fewer, or sums of them")
     return read
 
 
@@ -72,6 +75,16 @@ def number(value: object) -> float:
     if not math.isfinite(read):
         raise ValueError("must be a finite number")
     return read
+
+
+def numbers(values: Sequence[object]) -> list[float]:
+    """All of them finite numbers."""
+    # Most arrays hold nothing else, and a hundred thousand calls would hold up everyone else's requests.
+    plain = [value for value in values if type(value) is int or type(value) is float]
+    with suppress(OverflowError):
+        if len(plain) == len(values) and all(map(math.isfinite, plain)):
+            return list(map(float, plain))
+    return each(number, values)
 
 
 def label(value: object) -> str:
