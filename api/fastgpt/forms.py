@@ -32,7 +32,7 @@ def inputs(tool: Tool) -> list[dict[str, Any]]:
 
 def outputs(tool: Tool) -> list[dict[str, Any]]:
     """What the node gives to others."""
-    return [_output(output) for output in tool.outputs]
+    return [_output(output) for output in tool.outputs if output.shown]
 
 
 def input_schema(tool: Tool) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def output_schema(tool: Tool) -> dict[str, Any]:
     properties = {
         output.key: {**SCHEMA_TYPES.get(output.type, {}), "title": output.label.zh, "description": output.description.zh}
         for output in tool.outputs
+        if output.shown
     }
     return {"type": "object", "properties": properties}
 
