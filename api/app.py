@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import chat, docs, openai, problems, runs, status
+from api import chat, docs, files, openai, problems, runs, status
 from api.fastgpt import serving as fastgpt
 from api.parts import GRACE, opened
 from api.requests import Requests
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app, settings.api_prefix)
     fastgpt.install(app, settings, shelf())
     native = APIRouter()
-    for module in (chat, openai, status):
+    for module in (chat, openai, status, files):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router):
         native.include_router(router)

@@ -84,12 +84,13 @@ async def list_sessions(
     return {"sessions": [shown_session(one) for one in page], "next": str(page[-1].seq) if len(found) > limit else None}
 
 
-@router.delete("/chat/sessions/{session_id}", status_code=204, summary="Delete a session with its messages")
+@router.delete("/chat/sessions/{session_id}", status_code=204, summary="Delete a session with its messages and files")
 async def delete_session(session_id: str, parts: TheParts, caller: Caller) -> Response:
     """Turns being answered are stopped first."""
     for turn_id in await parts.turns.active(_known(session_id)):
         await _cancel(parts, turn_id)
     await parts.sessions.delete(session_id)
+    await parts.files.drop_session(session_id)
     return Response(status_code=204)
 
 

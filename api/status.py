@@ -30,7 +30,7 @@ async def health(parts: TheParts) -> dict[str, Any]:
 @router.get("/ready", summary="Whether what it depends on serves")
 @router.head("/ready", include_in_schema=False)
 async def ready(parts: TheParts, response: Response) -> dict[str, Any]:
-    """200 when chat can answer, else 503; ``missing`` names what does not answer. Chat works without Prefect."""
+    """200 when chat can answer, else 503; ``missing`` names what does not answer. Chat works without Prefect and files."""
     states = {"database": await _answers(parts.store.ping), "streams": await _answers(parts.streams.ping)}
     states["models"] = await _answers(parts.models.resolve)
     missing = [name for name, serves in states.items() if not serves]
@@ -38,7 +38,7 @@ async def ready(parts: TheParts, response: Response) -> dict[str, Any]:
     return {
         "status": "unavailable" if missing else "ok",
         "missing": missing,
-        "parts": states | {"prefect": parts.link.presence.up},
+        "parts": states | {"prefect": parts.link.presence.up, "files": await parts.files.serves()},
     }
 
 
