@@ -1,6 +1,7 @@
 """Sessions, turns and their streams, history: the chat service's own paths."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response, Security
@@ -10,7 +11,7 @@ from api.auth import require
 from api.parts import Parts, TheParts
 from api.sse import EventStream, chat_framing, framed, opened
 from api.turns import answered, ask, checked
-from core.errors import NotFound
+from core.errors import Forbidden, NotFound
 from core.following import follow_turn
 from core.ids import new_id
 from core.store.access import Principal
@@ -61,6 +62,8 @@ class NewTurn(BaseModel):
     model_settings: ModelConfig = Field(default_factory=ModelConfig, alias="modelConfig")
     stream: bool = True
     detail: bool = False
+    tools: Annotated[list[Annotated[str, StringConstraints(max_length=100)]], Field(max_length=50)] | None = None
+    """Ids of the tools that the model may use; absent: those of ``chat.tools``."""
 
 
 @router.post("/chat/sessions", status_code=201, summary="Create a session")
@@ -112,6 +115,8 @@ async def post_turn(
         model=body.model_settings.model,
         options=body.model_settings.model_dump(exclude_none=True, exclude={"model"}),
         idempotency_key=idempotency_key,
+        tools=_tools(parts, caller, body.tools),
+        token_id=caller.token_id,
     )
     asked = await ask(parts, request, question)
     if not body.stream:
@@ -193,6 +198,16 @@ async def history(
     page = found[-limit:]
     more = f"{page[0].turn_seq}.{page[0].position}" if len(found) > limit else None
     return {"sessionId": session_id, "messages": [_shown_message(one) for one in page], "next": more}
+
+
+def _tools(parts: Parts, caller: Principal, asked: list[str] | None) -> Sequence[str]:
+    """Raises ``Forbidden`` for more than what is offered to everybody, without the scope to call tools."""
+    usual = parts.toolbox.usual
+    if asked is None:
+        return usual
+    if not (set(asked) <= set(usual) or caller.allows("tools")):
+        raise Forbidden("This token lacks the scope tools, and so its turns may use no tools beyond those of chat.tools.")
+    return asked
 
 
 async def _cancel(parts: Parts, turn_id: str) -> None:

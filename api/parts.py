@@ -21,6 +21,7 @@ from core.store.sessions import Sessions
 from core.store.tool_runs import ToolRuns
 from core.store.turns import Turns
 from core.streams import Streams
+from core.tools.toolbox import Toolbox
 from flows.answering import streams_for, turns_for
 from flows.asking import Desk
 from flows.catalogue import TAG
@@ -53,6 +54,7 @@ class Parts:
     conversations: Conversations
     tool_calls: ToolCalls
     files: KeptFiles
+    toolbox: Toolbox
     desk: Desk
     link: PrefectLink
     runs: FlowRuns
@@ -91,6 +93,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         files = files_for(settings, store)
         bench = await stack.enter_async_context(bench_for(settings))
         tool_calls = ToolCalls(boot_id, ToolRuns(store), bench, files.keeper, open_runs)
+        toolbox = Toolbox.from_settings(settings, tool_calls)
         stack.push_async_callback(_drain, relay, link)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
         conversations.on_end.append(ledger.note)
@@ -117,7 +120,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             conversations=conversations,
             tool_calls=tool_calls,
             files=files,
-            desk=Desk(boot_id, turns, Prompts(store), streams, models),
+            toolbox=toolbox,
+            desk=Desk(boot_id, turns, Prompts(store), streams, models, toolbox),
             link=link,
             runs=runs,
             relay=relay,

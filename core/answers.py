@@ -13,23 +13,53 @@ def carries_content(chunk: Mapping[str, Any]) -> bool:
     return any((choice.get("delta") or {}).get(key) for choice in chunk.get("choices") or () for key in SPOKEN)
 
 
+def summed(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The usage of two calls: every number that both tell is added up, whatever only one tells stays."""
+    total = {**one, **other}
+    for key in one.keys() & other.keys():
+        match one[key], other[key]:
+            case int() | float() as first, int() | float() as second:
+                total[key] = first + second
+            case dict() as first, dict() as second:
+                total[key] = summed(first, second)
+            case first, None:
+                total[key] = first
+            case _:
+                pass
+    return total
+
+
 class Answer:
-    """What was said so far; ``feed`` it each chunk. Only the first choice counts (``index`` 0)."""
+    """What was said so far; ``feed`` it each chunk. Only the first choice counts (``index`` 0).
+
+    An answer may come from several calls of a model: ``next_call`` begins each, and ``usage`` is their sum.
+    """
 
     def __init__(self) -> None:
         self.role = "assistant"
         self.finish_reason: str | None = None
-        self.usage: dict[str, Any] | None = None
         self.model: str | None = None
+        self._usage: dict[str, Any] | None = None
+        self._spent: dict[str, Any] | None = None
         self._texts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
         self._calls: dict[int, dict[str, Any]] = {}
+
+    def next_call(self) -> None:
+        """What is fed from here on comes from another call; servers repeat a call's usage, so only its last one counts."""
+        self._spent, self._usage = self.usage, None
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        if self._spent is None or self._usage is None:
+            return self._usage or self._spent
+        return summed(self._spent, self._usage)
 
     def feed(self, chunk: Mapping[str, Any]) -> None:
         """Take in one ``chat.completion.chunk``."""
         if model := chunk.get("model"):
             self.model = model
         if usage := chunk.get("usage"):
-            self.usage = usage
+            self._usage = usage
         for choice in chunk.get("choices") or ():
             if choice.get("index"):
                 continue

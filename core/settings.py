@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
 from core.model_catalogue import ModelType
 from core.settings_charts import ChartSettings
-from core.settings_fastgpt import FastGptSettings
 from core.settings_databases import ReadableSettings
+from core.settings_fastgpt import FastGptSettings
 from core.settings_files import FileSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
 
@@ -93,6 +93,8 @@ class ProviderSettings(Section):
     """Ask for token counts (``stream_options``); a server that refuses this is found out, one that breaks on it needs False."""
     demo: bool = False
     """The built-in demo model: the first answer of a session says so."""
+    tools: Literal["auto", "native", "schema", "off"] = "auto"
+    """How its models are asked to use our tools; ``auto`` tries native tool calls and learns from refusals."""
 
 
 class ChatSettings(Section):
@@ -114,6 +116,10 @@ class ChatSettings(Section):
     """Turns in one flow run before a new one is opened."""
     ping: Annotated[float, Field(gt=0, le=60)] = 15.0
     """Seconds of silence on a stream after which a comment is sent."""
+    tools: tuple[str, ...] = ("drawing/chart", "database/query")
+    """Ids of the tools that models may use in turns of ``/chat``; ``database/query`` only once ``[databases.X]`` are there."""
+    tool_rounds: Annotated[int, Field(ge=1, le=50)] = 5
+    """Times that a model may call tools within one turn before it has to answer."""
 
 
 class Settings(Section):
@@ -156,6 +162,7 @@ class Settings(Section):
     chat: ChatSettings = ChatSettings()
     charts: ChartSettings = ChartSettings()
     files: FileSettings = FileSettings()
+    databases: dict[str, ReadableSettings] = Field(default={})
     providers: dict[str, ProviderSettings] = Field(default={})
     fastgpt: FastGptSettings = FastGptSettings()
 
@@ -165,7 +172,6 @@ class Settings(Section):
     """Lines worth showing at start, e.g. about a variable that was seen and left alone."""
 
     @property
-    databases: dict[str, ReadableSettings] = Field(default={})
     def address(self) -> str:
         """What links that leave the process begin with: ``public_url``, or the address of the ``ready:`` line."""
         scheme = "https" if self.tls_cert else "http"

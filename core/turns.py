@@ -13,11 +13,13 @@ import structlog
 
 from core.conversation import Candidate, Message
 from core.errors import DatabaseUnavailable, PilothouseError, ProviderUnavailable, TurnInterrupted, told
+from core.markdown import without_pictures
 from core.models import without_notice
 from core.reading import Reading
 from core.saving import save
 from core.store.turns import NewTurn, Outcome, Status, Turns
 from core.streams import Streams
+from core.tools.toolbox import Toolbox
 from core.voice import Voice
 
 log = structlog.get_logger(__name__)
@@ -31,7 +33,8 @@ STOPPED = TurnInterrupted("The server was stopped during the answer.")
 class RunningTurn:
     """One turn of this process, from its row to its outcome.
 
-    ``notice`` is said before the answer, if given.
+    ``notice`` is said before the answer, if given. A turn that was asked with tools calls those of ``toolbox``, on behalf of
+    the token ``token_id``.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class RunningTurn:
         turns: Turns,
         system: str | None = None,
         notice: str | None = None,
+        toolbox: Toolbox | None = None,
+        token_id: str | None = None,
     ) -> None:
         self.id = turn.id
         self.session_id = turn.session_id
@@ -57,7 +62,8 @@ class RunningTurn:
         self.tracking = asyncio.Event()
         """The ids of its runs are known."""
         self._turn = turn
-        self._reading = Reading(turn, candidates, self.voice)
+        tools = toolbox.use(turn, self.voice, token_id) if toolbox is not None else None
+        self._reading = Reading(turn, candidates, self.voice, tools)
         self._turns = turns
         self._system = system
         self.behind: asyncio.Event | None = None
@@ -78,7 +84,7 @@ class RunningTurn:
 
     def prepare(self, history: Sequence[Message]) -> None:
         """Say what came before: the turn is the session's running one. Not called, the turn waits to become it."""
-        said = [without_notice(message) for message in history]
+        said = [without_pictures(without_notice(message)) for message in history]
         self._reading.prompt = [{"role": "system", "content": self._system}, *said] if self._system else said
 
     def start(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -37,8 +38,9 @@ class Voice:
         self._frame: dict[str, Any] = {}
 
     def speak_for(self, model: str) -> None:
-        """From here on the words are ``model``'s. What was held back of a call before is forgotten."""
+        """From here on the words are ``model``'s, from another call. What was held back of the call before is forgotten."""
         self._held = []
+        self.answer.next_call()
         self._frame = {
             "id": f"chatcmpl-{self._turn_id}",
             "object": "chat.completion.chunk",
@@ -58,11 +60,19 @@ class Voice:
         if carries_content(chunk) or _finishes(chunk):
             self.first_token = time.monotonic()
             if self._notice is not None:
-                self._say(_words(self._notice))
+                self._say(_words(self._notice, role="assistant"))
             for early in self._held:
                 self._say(early)
             self._held = []
             self.spoke.set()
+
+    def insert(self, text: str) -> None:
+        """Words that are not the model's, in the middle of the answer."""
+        self.say(_words(text) if self.first_token is not None else _words(text, role="assistant"))
+
+    def tool(self, call_id: str, tool_id: str, status: str, **more: Mapping[str, Any]) -> None:
+        """What has become of a tool call; ``more`` is its ``inputs``, ``output`` or ``error``."""
+        self._send("tool", {"id": call_id, "toolId": tool_id, "status": status, **more})
 
     def tell(self, status: Status) -> None:
         """Say once what has become of the turn."""
@@ -96,8 +106,8 @@ class Voice:
         self._streams.publish(self._turn_id, kind, bytes(memoryview(orjson.dumps(data))))
 
 
-def _words(text: str) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}]}
+def _words(text: str, **more: str) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {**more, "content": text}, "finish_reason": None}]}
 
 
 def _finishes(chunk: dict[str, Any]) -> bool:

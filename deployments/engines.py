@@ -70,6 +70,7 @@ def with_engines(settings: Settings) -> Settings:
             api_key=SecretStr(noted.demo_key or ""),
             models=(ModelSettings(name=DEMO_MODEL, context=DEMO_CONTEXT),),
             demo=True,
+            tools="schema",
         )
         changed["providers"] = {"demo": demo}
     return settings.model_copy(update=changed)

@@ -1,5 +1,6 @@
 """What a process needs that answers single turns: its desk, and a lease under which the turns are its own."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,11 +11,17 @@ from core.config import Settings
 from core.ids import new_id
 from core.store.base import Store
 from core.store.prompts import Prompts
+from core.store.tool_runs import ToolRuns
 from core.store.turns import Turns
 from core.streams import MemoryStreams, Streams
+from core.tools.calls import CallResult, ToolCall
+from core.tools.toolbox import Toolbox
 from core.turns import RunningTurn
 from flows.asking import Desk
+from flows.files import files_for
 from flows.ledger import TurnLedger
+from flows.tools import ToolCalls
+from flows.workbench import bench_for
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,30 @@ async def answering(settings: Settings) -> AsyncIterator[Answering]:
         ledger = TurnLedger(boot_id, "flow", store, running)
         await ledger.start()
         stack.push_async_callback(ledger.stop)
-        yield Answering(store, Desk(boot_id, turns, Prompts(store), streams, models), ledger, running)
+        toolbox = Toolbox.from_settings(settings, _LateTools(boot_id, settings, store, stack))
+        yield Answering(store, Desk(boot_id, turns, Prompts(store), streams, models, toolbox), ledger, running)
+
+
+class _LateTools:
+    """Runs tools, with what they need made by the first call: most single turns make none. Released with ``stack``."""
+
+    def __init__(self, boot_id: str, settings: Settings, store: Store, stack: AsyncExitStack) -> None:
+        self._boot_id = boot_id
+        self._settings = settings
+        self._store = store
+        self._stack = stack
+        self._making = asyncio.Lock()
+        self._calls: ToolCalls | None = None
+
+    async def call(self, asked: ToolCall) -> CallResult:
+        """See ``ToolCalls.call``."""
+        async with self._making:
+            if self._calls is None:
+                bench = await self._stack.enter_async_context(bench_for(self._settings, workers=1))
+                keeper = files_for(self._settings, self._store).keeper
+                self._calls = ToolCalls(self._boot_id, ToolRuns(self._store), bench, keeper)
+                self._stack.push_async_callback(self._calls.aclose, 0.0)
+        return await self._calls.call(asked)
 
 
 def streams_for(settings: Settings) -> Streams:

@@ -11,21 +11,28 @@ from blocks.models import Models
 from core.conversation import Candidate
 from core.errors import InputInvalid, NotFound, PilothouseError, told
 from core.ids import new_id
+from core.reading import OURS
 from core.store.prompts import Prompts
 from core.store.turns import Begun, NewTurn, Outcome, Turns
 from core.streams import Streams
+from core.tools.toolbox import Toolbox
 from core.turns import RunningTurn
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a caller asks. ``options`` are OpenAI's parameters; ``model`` None lets the session or the provider order choose."""
+    """What a caller asks. ``options`` are OpenAI's parameters; ``model`` None lets the session or the provider order choose.
+
+    ``tools`` are ids of our tools that the model may use, on behalf of the token ``token_id``.
+    """
 
     messages: Sequence[Mapping[str, Any]]
     session_id: str | None = None
     model: str | None = None
     options: Mapping[str, Any] | None = None
     idempotency_key: str | None = None
+    tools: Sequence[str] = ()
+    token_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,11 @@ class Asked:
 class Desk:
     """Makes questions turns of this process, whose ``boot_id`` owns them; whoever gets a turn starts it."""
 
-    def __init__(self, boot_id: str, turns: Turns, prompts: Prompts, streams: Streams, models: Models) -> None:
+    def __init__(
+        self, boot_id: str, turns: Turns, prompts: Prompts, streams: Streams, models: Models, toolbox: Toolbox | None = None
+    ) -> None:
         self._boot_id = boot_id
+        self._toolbox = toolbox
         self._turns = turns
         self._prompts = prompts
         self._streams = streams
@@ -49,10 +59,14 @@ class Desk:
     async def begin(self, question: Question) -> Asked:
         """The turn's row and stream.
 
-        Raises ``ModelUnknown``, ``InputInvalid`` for an image that no candidate can see, and what ``Turns.begin`` raises.
+        Raises ``ModelUnknown``, ``InputInvalid`` for an image that no candidate can see or a tool that is not there, and what
+        ``Turns.begin`` raises.
         """
         asked = await self._candidates(question.model, question.messages) if question.model else None
         options = dict(question.options or {})
+        if question.tools and self._toolbox is not None:
+            self._toolbox.offer(question.tools)
+            options["tool_ids"] = list(question.tools)
         turn = NewTurn(
             id=new_id(),
             session_id=question.session_id,
@@ -65,7 +79,7 @@ class Desk:
         begun = await self._turns.begin(turn)
         if begun.repeated:
             return Asked(begun.turn_id, None)
-        return Asked(turn.id, await self._running(turn, begun, asked))
+        return Asked(turn.id, await self._running(turn, begun, asked, question.token_id))
 
     async def again(self, turn_id: str) -> RunningTurn:
         """A turn that ended without a whole answer, to be answered anew. Raises ``NotFound``, ``Conflict``."""
@@ -77,13 +91,16 @@ class Desk:
     async def repeat(self, message_id: str) -> RunningTurn:
         """A user's message of ``/history``, asked once more as a new turn of its session. Raises ``NotFound``, as ``begin``."""
         session_id, message, options = await self._prompts.message(message_id)
-        rest = {name: value for name, value in options.items() if name != "model"}
-        asked = await self.begin(Question([message], session_id, options.get("model"), rest))
+        rest = {name: value for name, value in options.items() if name not in OURS}
+        tools = options.get("tool_ids", ())
+        asked = await self.begin(Question([message], session_id, options.get("model"), rest, tools=tools))
         if asked.running is None:
             raise NotFound("No such message.")
         return asked.running
 
-    async def _running(self, turn: NewTurn, begun: Begun, asked: Sequence[Candidate] | None) -> RunningTurn:
+    async def _running(
+        self, turn: NewTurn, begun: Begun, asked: Sequence[Candidate] | None, token_id: str | None = None
+    ) -> RunningTurn:
         candidates = asked or await self._of_session(turn, begun.model)
         answered = any(message.get("role") == "assistant" for message in turn.messages)
         first = begun.history == [] and not answered and _free_text(turn.options)
@@ -95,6 +112,8 @@ class Desk:
             turns=self._turns,
             system=begun.system,
             notice=self._models.notice(candidates[0][0]) if first else None,
+            toolbox=self._toolbox,
+            token_id=token_id,
         )
         if begun.history is not None:
             running.prepare(begun.history)
@@ -123,9 +142,8 @@ class Desk:
 
 
 def _digest(question: Question) -> bytes:
-    return hashlib.sha256(
-        orjson.dumps([question.messages, question.model, question.options], option=orjson.OPT_SORT_KEYS)
-    ).digest()
+    asked = [question.messages, question.model, question.options, list(question.tools)]
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def _image_in(messages: Sequence[Mapping[str, Any]]) -> bool:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from core.charts.chart import Chart, Picture
 from core.databases import Rows
 from core.errors import InputInvalid
+from core.tools.drafting import Drafting
 from core.tools.parameters import Language, parameters
 
 ValueType = Literal["string", "number", "boolean", "object", "arrayString", "arrayNumber", "arrayObject", "any"]
@@ -85,6 +86,8 @@ class Tool:
     run: Callable[[Any, Bench], Awaitable[Mapping[str, Any]]]
     cues: tuple[str, ...] = field(default=())
     """Words of a question that make it worth asking a model without native tool calls whether to use this tool."""
+    drafting: Drafting | None = field(default=None)
+    """How such a model is asked for the inputs; None: for all of them, by their schema."""
 
     @property
     def toolset(self) -> str:
