@@ -42,15 +42,12 @@ def create_app(settings: Settings) -> FastAPI:
     # The pages of documentation load their scripts from elsewhere by default; ours are shipped.
     app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     problems.install(app, settings.api_prefix)
-    fastgpt.install(app, settings, shelf())
     native = APIRouter()
     for module in (chat, openai, status, files):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router):
         native.include_router(router)
-    app.include_router(native)
-    if settings.api_prefix:
-        app.include_router(native, prefix=settings.api_prefix, include_in_schema=False)
+    fastgpt.install(app, native, settings, shelf())
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),

@@ -5,12 +5,15 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 
 from api.fastgpt import items
+from api.fastgpt.brands import brands, channel_map
 from api.fastgpt.calling import STREAM, Caller, TheService, call_of, unsupported
+from api.fastgpt.model_items import model_item
 from api.fastgpt.streams import frame, stream_of
 from api.fastgpt.words import categories
+from api.parts import TheParts
 from core.errors import PilothouseError
 
 router = APIRouter(tags=["fastgpt"])
@@ -69,10 +72,28 @@ async def tags(caller: Caller) -> list[dict[str, Any]]:
     return categories("id")
 
 
+@router.get("/model/list", summary="Models of the configured providers, for FastGPT")
+async def models(caller: Caller, parts: TheParts) -> list[dict[str, Any]]:
+    """Always an array, each name once. A provider that does not answer is listed as it last was."""
+    return [model_item(model) for model in await parts.models.catalogue()]
+
+
+@router.get("/model/getProviders", summary="Names of model providers, for FastGPT")
+async def providers(caller: Caller, parts: TheParts) -> dict[str, Any]:
+    """Ours come first, in their `order`."""
+    return {"modelProviders": brands(parts.settings.providers), "aiproxyIdMap": channel_map()}
+
+
 @router.get("/workflow/list", summary="Workflow templates, for FastGPT")
 async def workflows(caller: Caller) -> list[dict[str, Any]]:
     """None: FastGPT's own templates are all it shows."""
     return []
+
+
+@router.get("/openapi", include_in_schema=False)
+async def documentation() -> RedirectResponse:
+    """Where upstream has its description."""
+    return RedirectResponse("docs")
 
 
 @router.api_route("/tool/upload/{what:path}", methods=["GET", "POST", "DELETE"], include_in_schema=False)

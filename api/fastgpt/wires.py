@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 
 from core.settings_fastgpt import Generation
 
-FIRST = ("/tool/", "/model/", "/workflow/")
-"""What the paths of generation A begin with."""
+FIRST = re.compile(r"/(tool/(list|get|run|runstream|getType|getTags|upload/.*)|(model|workflow)/.*)")
+"""The paths of generation A; none of them is one of C's under ``/api``."""
 FAMILIES = ("tools", "tool", "models", "list", "plugins", "plugin", "runtime", "dataset")
 """What may follow ``/api/`` on the paths of B and C."""
 ONLY_C = re.compile(r"/api/(tool|plugins?|runtime)(/|$)")
@@ -53,8 +53,7 @@ class Wires:
 
     def of(self, path: str) -> Wire | None:
         """The wire of a path; None for a native one."""
-        plain = path.removeprefix(self.prefix) if self.prefix else path
-        if plain.startswith(FIRST) and not ONLY_C.match(path):
+        if FIRST.fullmatch(path) or (self.prefix and FIRST.fullmatch(path.removeprefix(self.prefix))):
             return "a"
         if not path.startswith("/api/") or self._native(path):
             return None

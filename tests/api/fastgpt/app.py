@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, Field
 
 from api import problems
 from api.fastgpt import serving
 from api.requests import Requests
+from blocks.models import Models
 from core.config import Settings
 from core.store.access import Principal
 from core.tools.calls import CallResult, ToolCall
@@ -102,9 +103,10 @@ async def bare(behaviour: Behaviour, **settings: Any) -> AsyncGenerator[Bare, No
     tree = Settings.model_validate({"data_dir": Path("unused"), **settings})
     app = FastAPI()
     calls = Calls(behaviour)
-    app.state.parts = SimpleNamespace(tokens=ByScope(), tool_calls=calls, settings=tree)
+    models = Models.from_settings(tree)
+    app.state.parts = SimpleNamespace(tokens=ByScope(), tool_calls=calls, models=models, settings=tree)
     problems.install(app, tree.api_prefix)
-    serving.install(app, tree, SHELF)
+    serving.install(app, APIRouter(), tree, SHELF)
     app.add_middleware(Requests, chat=tree.chat, prefix=tree.api_prefix)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off", ws="none"))
@@ -115,3 +117,4 @@ async def bare(behaviour: Behaviour, **settings: Any) -> AsyncGenerator[Bare, No
     finally:
         server.should_exit = True
         await served
+        await models.aclose()

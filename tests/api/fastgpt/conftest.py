@@ -42,6 +42,10 @@ async def _later() -> None:
 
 
 @pytest.fixture
-async def api() -> AsyncGenerator[Bare, None]:
-    async with bare(behave, chat={"ping": 0.1}, fastgpt={"run_timeout": 2}) as served:
+async def api(request: pytest.FixtureRequest) -> AsyncGenerator[Bare, None]:
+    """``indirect`` parameters are further settings."""
+    settings: dict[str, Any] = {"chat": {"ping": 0.1}, "fastgpt": {"run_timeout": 2}}
+    for section, values in getattr(request, "param", {}).items():
+        settings[section] = settings.get(section, {}) | values if isinstance(values, dict) else values
+    async with bare(behave, **settings) as served:
         yield served
