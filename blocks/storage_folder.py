@@ -61,7 +61,12 @@ class ObjectFolder(Block):
             raise InputInvalid(
                 "A key is made of parts between slashes, none of them hidden, empty or longer than 200 characters."
             )
-        begun = await asyncio.to_thread(self._begin, path)
+        beginning = asyncio.ensure_future(asyncio.to_thread(self._begin, path))
+        try:
+            begun = await asyncio.shield(beginning)
+        except asyncio.CancelledError:  # the thread goes on
+            beginning.add_done_callback(_abandon_later)
+            raise
         try:
             if isinstance(data, bytes):
                 await asyncio.to_thread(_write, begun, data)
@@ -217,6 +222,11 @@ def _finish(begun: _Begun, path: Path, noted: Mapping[str, str]) -> int:
         finally:
             os.close(folder)
     return size
+
+
+def _abandon_later(beginning: "asyncio.Future[_Begun]") -> None:
+    if beginning.exception() is None:
+        _abandon(beginning.result())
 
 
 def _abandon(begun: _Begun) -> None:
