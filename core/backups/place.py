@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 Counts = Mapping[str, int]
 """Rows by table (``public.messages``), objects by bucket, files by folder: what is compared after a restore."""
@@ -35,18 +35,34 @@ class Fingerprint:
     """By table; of sampled tables only."""
 
 
+class Stream(Protocol):
+    """What is read in chunks of any size until one is empty."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Blocks until there is something."""
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A stream that can be told from another thread that nobody wants the rest: a read that waits then ends."""
+
+    def stop(self) -> None:
+        """Returns at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One stream of a backup.
 
     ``open`` is used in a thread: it blocks, and on leaving raises ``DumpFailed`` when the stream is not whole, whatever came out.
+    Where a read may wait for long, what it gives is ``Stoppable`` too.
     """
 
     name: str
     """Unique in the backup, and safe in a key: ``dify.pgdump``, ``globals.sql``."""
     format: str
     """What opens it, such as ``pg_custom``, ``sql``, ``rdb``, ``tar``, ``bson``."""
-    open: Callable[[], AbstractContextManager[IO[bytes]]]
+    open: Callable[[], AbstractContextManager[Stream]]
     packed: bool = False
     """The stream is compressed already."""
 
