@@ -40,7 +40,7 @@ class Studio:
     """Draws charts. ``folder`` keeps what matplotlib finds out about the machine's fonts."""
 
     def __init__(self, settings: ChartSettings, folder: Path) -> None:
-        self._settings, self._folder = settings, folder
+        self._settings, self._folder = settings, folder.absolute()
         self._size = settings.workers or max(1, cores() - 1)
         self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="studio")
         self._lock = Lock()

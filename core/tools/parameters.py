@@ -1,8 +1,9 @@
 """A tool's inputs as one flat JSON schema, as a model's function parameters, MCP's ``inputSchema`` and a form have them.
 
-Pydantic writes references, titles and a branch for null wherever a value may be left out. Weak models stumble over these and
-grammars that constrain decoding grow large, so the schema says the same without them. A field's ``json_schema_extra`` may
-hold ``zh``, its description in Chinese, and ``fastgpt``, what only FastGPT's form asks for; neither is part of the schema.
+Pydantic writes references, titles and a branch for null wherever a value may be missing. Weak models stumble over these (a small
+one whose decoding is constrained to numbers or null writes null without end), so the schema leaves them out. A field's
+``json_schema_extra`` may hold ``zh``, its description in Chinese, and ``fastgpt``, what only FastGPT's form asks for; neither is
+part of the schema.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ def parameters(inputs: type[BaseModel], language: Language = "en") -> dict[str, 
 
 
 def _object(schema: Mapping[str, Any], named: Mapping[str, Any], language: Language) -> dict[str, Any]:
-    properties = {key: _field(value, named, language) for key, value in schema.get("properties", {}).items()}
+    properties = {key: _value(value, named, language) for key, value in schema.get("properties", {}).items()}
     return {
         "type": "object",
         "properties": properties,
@@ -31,16 +32,9 @@ def _object(schema: Mapping[str, Any], named: Mapping[str, Any], language: Langu
     }
 
 
-def _field(schema: Mapping[str, Any], named: Mapping[str, Any], language: Language) -> dict[str, Any]:
-    """A property: null is what leaving it out means, so only the other branch is said."""
-    branches = [branch for branch in schema.get("anyOf", []) if branch.get("type") != "null"]
-    beside = {key: value for key, value in schema.items() if key != "anyOf"}
-    if not branches:
-        return _value(schema, named, language)
-    return _value(branches[0] | beside if len(branches) == 1 else beside | {"anyOf": branches}, named, language)
-
-
 def _value(schema: Mapping[str, Any], named: Mapping[str, Any], language: Language) -> dict[str, Any]:
+    if "anyOf" in schema:
+        schema = _without_null(schema)
     if "$ref" in schema:
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         # A model's own description is its docstring, which is for readers of the code.
@@ -61,8 +55,14 @@ def _value(schema: Mapping[str, Any], named: Mapping[str, Any], language: Langua
     return said | plain
 
 
+def _without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    branches = [branch for branch in schema["anyOf"] if branch.get("type") != "null"]
+    beside = {key: value for key, value in schema.items() if key != "anyOf"}
+    return branches[0] | beside if len(branches) == 1 else beside | {"anyOf": branches}
+
+
 def _either(schema: dict[str, Any], branches: list[dict[str, Any]]) -> dict[str, Any]:
-    """``number or null`` is a list of types; only what cannot be said so remains a choice of schemas."""
+    """``string or number`` is a list of types; only what cannot be said so remains a choice of schemas."""
     beside = {key: value for key, value in schema.items() if key != "anyOf"}
     if all(branch.keys() == {"type"} and isinstance(branch["type"], str) for branch in branches):
         return beside | {"type": [branch["type"] for branch in branches]}

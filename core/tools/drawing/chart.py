@@ -21,8 +21,8 @@ class OneSeries(BaseModel):
 
     name: str = Field("", description="Name in the legend", json_schema_extra={"zh": "图例中的名称"})
     values: list[float | None] = Field(
-        description="The numbers, one per label; null where one is missing",
-        json_schema_extra={"zh": "数值，与 labels 一一对应；缺失处用 null"},
+        description="The numbers, one per label",
+        json_schema_extra={"zh": "数值，与 labels 一一对应"},
     )
     x: list[float | None] | None = Field(
         None, description="Scatter only: the x of each value", json_schema_extra={"zh": "仅散点图：每个值的横坐标"}

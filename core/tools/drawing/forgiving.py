@@ -37,10 +37,8 @@ def forgiven(given: Mapping[str, Any]) -> dict[str, Any]:
         wanted["labels"] = _of("labels", lambda: each(label, items(wanted["labels"], LABELS, MAX_LABELS)))
     beside = {key: wanted.pop(key) for key in ("values", "data", "x") if key in wanted}
     series = _of("series", lambda: parsed(wanted.get("series", beside or None), SERIES))
-    framed = _framed(wanted, series)
-    if len(framed) > MAX_SERIES:
-        raise ValueError(f"series: has {len(framed):,} items, but {MAX_SERIES} are the most; send fewer")
-    wanted["series"], count = [], 0
+    framed, count = _framed(wanted, series), 0
+    wanted["series"] = []
     for at, one in enumerate(framed):
         wanted["series"].append(_one(at, one))
         count += len(wanted["series"][-1]["values"])
@@ -87,6 +85,8 @@ def _framed(wanted: dict[str, Any], series: object) -> list[object]:
         return [{"values": [one["value"] for one in series]}]
     if not any(isinstance(one, dict | list) for one in series) or (wanted["type"] == "scatter" and _points(series)):
         return [{"values": series}]
+    if len(series) > MAX_SERIES:
+        raise ValueError(f"series: has {len(series):,} items, but {MAX_SERIES} are the most; send fewer")
     return [{"values": one} if isinstance(one, list) else one for one in series]
 
 

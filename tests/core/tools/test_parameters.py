@@ -42,7 +42,7 @@ def test_references_nulls_titles_and_form_details_are_gone() -> None:
         "parts": {"type": "array", "items": PART},
         "either": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}]},
         "mark": {"type": ["string", "integer"]},
-        "cells": {"type": "array", "items": {"type": ["number", "null"]}, "maxItems": 9},
+        "cells": {"type": "array", "items": {"type": "number"}, "maxItems": 9},
         "shade": {"type": "string", "enum": ["light", "dark"], "default": "light"},
     }
 
