@@ -30,7 +30,7 @@ class MariaDBServer:
     def start(self) -> "MariaDBServer":
         assert PROGRAM is not None
         data = self._folder / "data"
-        as_user = [f"--user={'root' if os.geteuid() == 0 else ''}"] if os.geteuid() == 0 else []
+        as_user = ["--user=root"] if os.geteuid() == 0 else []
         if not data.exists():
             install = shutil.which("mariadb-install-db") or "/usr/bin/mariadb-install-db"
             options = [f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
@@ -64,7 +64,13 @@ class MariaDBServer:
 
     def _connect(self) -> "pymysql.Connection[Any]":
         return pymysql.connect(
-            host="127.0.0.1", port=self.port, user="root", password=PASSWORD, autocommit=True, connect_timeout=5
+            host="127.0.0.1",
+            port=self.port,
+            user="root",
+            password=PASSWORD,
+            autocommit=True,
+            connect_timeout=5,
+            ssl_disabled=True,
         )
 
     def _answers(self) -> bool:
