@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import chat, docs, files, openai, problems, runs, status
+from api import chat, docs, files, openai, problems, runs, status, tools
 from api.fastgpt import serving as fastgpt
 from api.parts import GRACE, opened
 from api.requests import Requests
 from core.config import Settings
-from core.tools.shelf import shelf
+from core.tools.configured import shelf_for
 
 TITLE = "Pilothouse"
 
@@ -43,11 +43,11 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     problems.install(app, settings.api_prefix)
     native = APIRouter()
-    for module in (chat, openai, status, files):
+    for module in (chat, openai, status, files, tools):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router):
         native.include_router(router)
-    fastgpt.install(app, native, settings, shelf())
+    fastgpt.install(app, native, settings, shelf_for(settings))
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),

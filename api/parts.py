@@ -32,6 +32,7 @@ from flows.ledger import TurnLedger
 from flows.prefect_link import PrefectLink
 from flows.relay import EventRelay
 from flows.runs import FlowRuns
+from flows.tool_requests import ToolRequests
 from flows.tools import ToolCalls
 from flows.tracking import HELD, RunKeeper, boot_tag
 from flows.workbench import bench_for
@@ -53,6 +54,7 @@ class Parts:
     models: Models
     conversations: Conversations
     tool_calls: ToolCalls
+    tool_requests: ToolRequests
     files: KeptFiles
     toolbox: Toolbox
     desk: Desk
@@ -119,6 +121,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             models=models,
             conversations=conversations,
             tool_calls=tool_calls,
+            tool_requests=ToolRequests(link, runs, ToolRuns(store)),
             files=files,
             toolbox=toolbox,
             desk=Desk(boot_id, turns, Prompts(store), streams, models, toolbox),

@@ -12,7 +12,7 @@ from core.config import Settings
 from core.errors import Forbidden
 from core.runs import Cursor, RunEvent, RunView
 from core.store.access import Principal
-from flows.catalogue import deployable, triggerable
+from flows.catalogue import CATALOGUE, deployable, triggerable
 from flows.runs import FlowRuns
 
 flows = APIRouter(prefix="/flows", tags=["flows"])
@@ -73,6 +73,11 @@ async def trigger(
 ) -> dict[str, str]:
     """Starts a run. With an `Idempotency-Key`, the same request again gives the same run."""
     view = await found.trigger(triggerable(name), parameters or {}, caller=caller.token_id, key=idempotency_key)
+    return accepted(view, request, response, settings)
+
+
+def accepted(view: RunView, request: Request, response: Response, settings: Settings) -> dict[str, str]:
+    """What a 202 says of the run that it began."""
     base = (settings.public_url or str(request.base_url)).rstrip("/")
     address = f"{base}{settings.api_prefix}/runs/{view.run_id}"
     response.headers["Location"] = address
@@ -104,7 +109,7 @@ async def events(
 
 
 def _allowed(view: RunView, caller: Principal, *other: str) -> RunView:
-    if not any(caller.allows(scope) for scope in (f"flows:{view.flow}", *other)):
+    if not any(caller.allows(scope) for scope in (f"flows:{view.flow}", *CATALOGUE[view.flow].scopes, *other)):
         raise Forbidden(f"This token lacks the scope flows:{view.flow}.")
     return view
 

@@ -39,6 +39,8 @@ class CatalogueEntry:
     one_of: tuple[str, ...] = ()
     """Parameters of which exactly one is to be given, which a schema made from a signature cannot say."""
     internal: bool = False
+    scopes: tuple[str, ...] = ()
+    """Scopes of tokens, besides ``flows:NAME``, that may see and cancel its runs: those with which runs are made elsewhere."""
 
     @property
     def entrypoint(self) -> str:
@@ -100,11 +102,18 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
             CatalogueEntry("conversation", "flows.holding", internal=True),
             CatalogueEntry("tool_calls", "flows.holding", internal=True),
             CatalogueEntry("chat_turn", "flows.chat", concurrency=8, one_of=("turn_id", "message_id")),
+            CatalogueEntry("tool_run", "flows.tool_runs", concurrency=4, scopes=("tools",)),
             CatalogueEntry(
                 "purge_history",
                 "flows.upkeep",
                 concurrency=1,
                 schedule=Schedule("0 3 * * *", MappingProxyType({"dry_run": False})),
+            ),
+            CatalogueEntry(
+                "expire_files",
+                "flows.files",
+                concurrency=1,
+                schedule=Schedule("30 3 * * *", MappingProxyType({"dry_run": False})),
             ),
         )
     }

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import Protocol
 
+import httpx
 import structlog
 from prefect import flow, tags
 from prefect.context import FlowRunContext, TagsContext
@@ -37,7 +38,7 @@ class Inbox:
         self.flow_run_id: str | None = None
         self.opened = asyncio.Event()
         self.full = False
-        self.few_left = items // 10
+        self.few_left = items // 3
         """Below this ``room`` another run is opened, to be there when this one is full."""
         self.room = items
         self._idle = idle
@@ -213,7 +214,12 @@ class OpenRuns:
         current.set(inbox)
         try:
             with tags(*self._tags):
-                await flow(inbox.key)
+                try:
+                    await flow(inbox.key)
+                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                    if inbox.flow_run_id is not None:
+                        raise
+                    await flow(inbox.key)  # the server had just closed the kept connection
         except Exception as error:  # noqa: BLE001  (whatever Prefect raises: the work is done all the same)
             log.warning("flow_run_lost", flow=flow.name, flow_run_id=inbox.flow_run_id, reason=type(error).__name__)
         finally:

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from core.errors import PilothouseError, ToolInterrupted, named
+from core.errors import PilothouseError, ToolInterrupted
 from core.ids import new_id
 from core.keeping import Keeper
 from core.store.tool_runs import NewToolRun, ToolRunRecord, ToolRuns
@@ -71,7 +71,7 @@ class ToolCalls:
                 return await self._result(begun, asked)
             record = await self._ended(begun)
             if record.status != "interrupted":
-                return _told(record)
+                return CallResult(record.id, record.given())
 
     async def aclose(self, grace: float) -> None:
         """Take no more calls, let those that run end for ``grace`` seconds, and end the others as interrupted.
@@ -193,9 +193,3 @@ class ToolCalls:
             pause = min(pause * 1.5, LONGEST_LOOK)
             run = await self._store.get(run.id)
         return run
-
-
-def _told(run: ToolRunRecord) -> CallResult:
-    if run.error is not None:
-        raise named(run.error)
-    return CallResult(run.id, run.output or {})

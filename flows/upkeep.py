@@ -15,7 +15,7 @@ from core.store.runs import Runs
 from core.store.upkeep import Purged, Upkeep
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
-from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch
+from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch, purge_tool_runs
 
 TASK_RUNS_A_NIGHT = 5_000
 """Prefect deletes a task run in about 40 ms: some minutes."""
@@ -47,8 +47,9 @@ async def opened() -> AsyncIterator[Parts]:
 async def purge_history(dry_run: bool = True) -> dict[str, Any]:
     """Deletes conversations that nobody has used for the configured time (30 days unless set otherwise).
 
-    With them go turns without a conversation of the same age, what is remembered of old runs, and old task runs in Prefect that
-    belong to no flow run, which Prefect's own vacuum leaves. The numbers are returned, and shown as the run's artifact.
+    With them go turns without a conversation of the same age, what is remembered of old runs and calls of tools, and old task
+    runs in Prefect that belong to no flow run, which Prefect's own vacuum leaves. The numbers are returned, and shown as the
+    run's artifact.
 
     Args:
         dry_run: Only count what would be deleted. The nightly run turns it off and deletes.
@@ -60,6 +61,8 @@ async def purge_history(dry_run: bool = True) -> dict[str, Any]:
         task_runs = await drop_lone_task_runs(parts.prefect, retention, TASK_RUNS_A_NIGHT, dry_run)
         if not dry_run:
             await forget_runs(parts.upkeep, retention)
+            while await purge_tool_runs(parts.upkeep, retention):
+                pass
         result = {
             "sessions": purged.sessions,
             "turns": purged.turns,

@@ -15,7 +15,7 @@ from tasks.retrying import retried
 
 AT_ONCE = 4
 PAGE = 200
-OURS = ("answer_turn",)
+OURS = ("answer_turn", "run_tool", "keep_file")
 """Tasks of ours that also run outside a flow run."""
 
 
@@ -29,6 +29,12 @@ async def count_idle(upkeep: Upkeep, days: float) -> Purged:
 async def purge_batch(upkeep: Upkeep, days: float) -> Purged:
     """Delete one batch of it; empty when nothing is left."""
     return await upkeep.purge(days)
+
+
+@retried
+async def purge_tool_runs(upkeep: Upkeep, days: float) -> int:
+    """Delete one batch of tool runs older than ``days``; 0 when nothing is left."""
+    return await upkeep.purge_tool_runs(days)
 
 
 @retried

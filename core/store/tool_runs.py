@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, InputInvalid, NotFound, named
+from core.ids import new_id
 from core.store.base import SCHEMA, Base, Store
 from core.store.keepable import as_json
 
@@ -90,7 +91,9 @@ class ToolRunRecord:
 
     id: str
     tool_id: str
+    tool_version: str
     status: Status
+    source: str
     owner: str
     digest: bytes
     token_id: str | None
@@ -106,9 +109,16 @@ class ToolRunRecord:
     def ended(self) -> bool:
         return self.status not in ("queued", "running")
 
+    def given(self) -> dict[str, Any]:
+        """The output of a run that has ended. Raises what it ended with."""
+        if self.error is not None:
+            raise named(self.error)
+        return self.output or {}
+
 
 _RECORD = """
-    SELECT id, tool_id, status, owner, digest, token_id, session_id, inputs, output, error, flow_run_id, task_run_id, duration_ms
+    SELECT id, tool_id, tool_version, status, source, owner, digest, token_id, session_id, inputs, output, error, flow_run_id,
+        task_run_id, duration_ms
     FROM pilothouse.tool_runs
 """
 _VALUES = """(id, tool_id, tool_version, status, source, token_id, session_id, turn_id, owner, digest, inputs, repeatable)
@@ -171,8 +181,32 @@ class ToolRuns:
         if (await self.get(run.id)).digest != run.digest:
             raise Conflict("This Idempotency-Key was used with other inputs; use a new key.")
 
-    async def claim(self, run_id: str, owner: str) -> bool:
-        """Make a queued run this owner's running one; False when it is not queued (any more)."""
+    async def take(self, run_id: str, tool_id: str, owner: str) -> NewToolRun:
+        """A queued run, now this owner's; of one that has ended, a new run with the same inputs.
+
+        Raises ``NotFound``, ``InputInvalid`` for a run of another tool, and ``Conflict`` while it runs.
+        """
+        found = await self.get(run_id)
+        if found.tool_id != tool_id:
+            raise InputInvalid(f"The tool run {run_id} is one of {found.tool_id}.", field="parameters.tool_id")
+        copied = found.ended
+        run = NewToolRun(
+            id=new_id() if copied else run_id,
+            tool_id=tool_id,
+            tool_version=found.tool_version,
+            source="flow" if copied else found.source,
+            owner=owner,
+            digest=found.digest,
+            inputs=found.inputs,
+            token_id=None if copied else found.token_id,
+        )
+        if copied:
+            await self.begin(run)
+        elif found.status != "queued" or not await self._claim(run_id, owner):
+            raise Conflict(f"The tool run {run_id} runs already.")
+        return run
+
+    async def _claim(self, run_id: str, owner: str) -> bool:
         statement = text(
             "UPDATE pilothouse.tool_runs SET status = 'running', owner = :owner WHERE id = :id AND status = 'queued' RETURNING id"
         )

@@ -35,6 +35,13 @@ TAKE_SESSIONS = f"""
 TAKE_TURNS = f"""
     SELECT t.seq FROM pilothouse.turns t WHERE {IDLE_TURN} ORDER BY t.created_at LIMIT :batch FOR UPDATE SKIP LOCKED
 """  # noqa: S608
+# Those of a turn go with it. One that never came to run waits for nobody any more.
+DELETE_TOOL_RUNS = """
+    DELETE FROM pilothouse.tool_runs WHERE id IN (
+        SELECT id FROM pilothouse.tool_runs
+        WHERE turn_id IS NULL AND created_at < now() - make_interval(secs => :age) AND status <> 'running'
+        ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+"""
 DELETE_MESSAGES = "DELETE FROM pilothouse.messages WHERE turn_seq = ANY(:turns)"
 DELETE_TURNS = "DELETE FROM pilothouse.turns WHERE seq = ANY(:turns)"
 
@@ -82,6 +89,12 @@ class Upkeep:
             await connection.execute(text(DELETE_TURNS), {"turns": turns})
             await connection.execute(text("DELETE FROM pilothouse.sessions WHERE id = ANY(:sessions)"), {"sessions": sessions})
         return Purged(len(sessions), len(turns), messages.rowcount)
+
+    async def purge_tool_runs(self, days: float, batch: int = BATCH) -> int:
+        """Delete one batch of the tool runs older than ``days`` that no turn called; 0 when nothing is left."""
+        async with self._store.begin() as connection:
+            await _allow_time(connection)
+            return (await connection.execute(text(DELETE_TOOL_RUNS), {"age": days * 86_400, "batch": batch})).rowcount
 
     async def forget_runs(self, days: float) -> int:
         """Delete trigger keys and results of runs older than ``days``; how many."""

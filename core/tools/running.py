@@ -5,7 +5,7 @@ Knows nothing of HTTP or Prefect: whoever runs ``attempt`` decides when to try a
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -73,32 +73,43 @@ class RunningCall:
         self._tracked = flow_run_id, task_run_id
 
     async def attempt(self) -> None:
-        """Run the tool and keep its files, except for what an earlier attempt did.
+        """Run the tool and keep its files, except for what an earlier attempt did; then the call has ended.
 
         Raises the error that ended the call, or one that is not permanent: then another attempt makes sense.
         """
-        if self._ending is None:
-            self._error = None
-            # A task of its own, so that stopping it is not taken for the end of whoever runs the attempt.
-            self._work = asyncio.create_task(self._worked(), name=f"tool run {self.id}")
-            try:
-                await self._work
-            except asyncio.CancelledError:
-                if self._error is None:  # not ``stop``: whoever runs the attempt is ended
-                    self._error = ToolInterrupted(STOPPED)
-                    await self._end()
-                    raise
-            except PilothouseError as error:
-                self._error = error
-                if not error.permanent:
-                    raise
-            except Exception as error:
-                log.exception("tool_broke", tool=self._tool.id, tool_run_id=self.id)
-                self._error = ToolFailed(BROKE)
-                self._error.__cause__ = error
+        await self._tried(self._made_and_kept)
         await self._end()
         if self._error is not None:
             raise self._error
+
+    async def make(self) -> None:
+        """Run the tool alone: ``files`` are to be kept and ``noted_file``, before an attempt ends the call. Raises as it does."""
+        await self._tried(self._make)
+        if self._error is not None:
+            await self._end()
+            raise self._error
+
+    async def _tried(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._ending is not None:
+            return
+        self._error = None
+        # A task of its own, so that stopping it is not taken for the end of whoever runs the attempt.
+        self._work = asyncio.create_task(work(), name=f"tool run {self.id}")
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if self._error is None:  # not ``stop``: whoever runs the attempt is ended
+                self._error = ToolInterrupted(STOPPED)
+                await self._end()
+                raise
+        except PilothouseError as error:
+            self._error = error
+            if not error.permanent:
+                raise
+        except Exception as error:
+            log.exception("tool_broke", tool=self._tool.id, tool_run_id=self.id)
+            self._error = ToolFailed(BROKE)
+            self._error.__cause__ = error
 
     async def stop(self, why: str) -> None:
         """End the call, because its turn was stopped or because the process ends."""
@@ -108,10 +119,10 @@ class RunningCall:
                 self._work.cancel()
             await self._end()
 
-    async def give_up(self) -> None:
-        """End a call that nobody will attempt again, with its last error; does nothing when it has ended."""
-        if self._ending is None and self._error is None:
-            self._error = ToolFailed("The tool could not be run; Pilothouse's log has the reason.")
+    async def give_up(self, error: PilothouseError | None = None) -> None:
+        """End a call that nobody will attempt again, with its own last error or ``error``; does nothing when it has ended."""
+        if self._ending is None:
+            self._error = self._error or error or ToolFailed("The tool could not be run; Pilothouse's log has the reason.")
         await self._end()
 
     async def keep(self) -> None:
@@ -129,21 +140,34 @@ class RunningCall:
         links = (Link(url, file.name, file.media_type, file.alt) for file, url in self._urls.items())
         return CallResult(self.id, dict(self.outcome.output), tuple(links))
 
-    async def _worked(self) -> None:
-        if self._made is None:
-            try:
-                async with asyncio.timeout(LIMIT) as limit:
-                    self._made = await self._tool.run(self._inputs, self._bench)
-            except TimeoutError as error:
-                if not limit.expired():
-                    raise
-                raise ToolTimedOut(f"The tool took longer than {LIMIT:g} seconds.") from error
-        for value in self._made.values():
-            if isinstance(value, File) and value not in self._urls:
-                if value not in self._taken:
-                    self._taken[value] = self._keeper.taken(value, self.run.session_id, self.id)
-                self._urls[value] = await self._keeper.keep(self._taken[value])
+    @property
+    def files(self) -> list[Keeping]:
+        """What the tool made that is not kept yet. Raises ``ToolFailed`` when it is too large."""
+        for value in (self._made or {}).values():
+            if isinstance(value, File) and value not in self._taken:
+                self._taken[value] = self._keeper.taken(value, self.run.session_id, self.id)
+        return [kept for file, kept in self._taken.items() if file not in self._urls]
+
+    def noted_file(self, kept: Keeping, url: str) -> None:
+        """Say where a file is kept."""
+        self._urls[kept.file] = url
+
+    async def _made_and_kept(self) -> None:
+        await self._make()
+        for kept in self.files:
+            self.noted_file(kept, await self._keeper.keep(kept))
         as_json(self._output())  # what cannot be kept is the tool's mistake, found here
+
+    async def _make(self) -> None:
+        if self._made is not None:
+            return
+        try:
+            async with asyncio.timeout(LIMIT) as limit:
+                self._made = await self._tool.run(self._inputs, self._bench)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise ToolTimedOut(f"The tool took longer than {LIMIT:g} seconds.") from error
 
     def _output(self) -> dict[str, Any]:
         made = {output.key: (self._made or {})[output.key] for output in self._tool.outputs}

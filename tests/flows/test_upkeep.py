@@ -103,6 +103,27 @@ async def test_old_keys_and_results_are_forgotten(store: Store, rows: str) -> No
     assert await runs.reserve("new", "purge_history", b"hash") == "run"
 
 
+TOOL_RUNS = """
+    INSERT INTO pilothouse.tool_runs (id, tool_id, tool_version, status, source, turn_id, owner, digest, inputs, created_at)
+    SELECT status || '-' || age || coalesce('-' || turn, ''), 'testing/stamp', '1', status, 'api', turn, 'boot', '', '{}',
+        now() - make_interval(days => age)
+    FROM (VALUES ('done', 31, NULL), ('queued', 32, NULL), ('running', 33, NULL), ('failed', 29, NULL),
+        ('done', 40, 'used-1'), ('done', 40, 'idle-1')) run (status, age, turn)
+"""
+
+
+async def test_old_tool_runs_go_and_those_of_a_turn_go_with_it(store: Store, rows: str) -> None:
+    with psycopg.connect(rows) as connection:
+        connection.execute(TOOL_RUNS.encode())
+    upkeep = Upkeep(store)
+    assert [await upkeep.purge_tool_runs(30, 1) for _ in range(3)] == [1, 1, 0]
+    while await upkeep.purge(30):
+        pass
+    with psycopg.connect(rows) as connection:
+        kept = {row[0] for row in connection.execute("SELECT id FROM pilothouse.tool_runs")}
+    assert kept == {"running-33", "failed-29", "done-40-used-1"}
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_the_flow_deletes_only_when_told(
     rows: str, prefect_client: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dry_run: bool
