@@ -6,8 +6,9 @@ from typing import Self
 from core.config import Settings
 from core.errors import ConfigurationInvalid, InputInvalid, NotFound
 from core.store.turns import NewTurn
+from core.tools.configured import shelf_for
 from core.tools.offering import Offer, Ways, offer
-from core.tools.shelf import Shelf, shelf
+from core.tools.shelf import Shelf
 from core.tools.using import Caller, ToolUse
 from core.voice import Voice
 
@@ -33,7 +34,7 @@ class Toolbox:
     def from_settings(cls, settings: Settings, caller: Caller) -> Self:
         """The whole shelf, offering ``chat.tools``. Raises ``ConfigurationInvalid`` for a tool that is not there."""
         ids = [one for one in settings.chat.tools if settings.databases or one.partition("/")[0] != NEEDS_DATABASES]
-        made = cls(shelf(), caller, settings.chat.tool_rounds, ids)
+        made = cls(shelf_for(settings), caller, settings.chat.tool_rounds, ids)
         try:
             made.offer(ids)
         except InputInvalid as error:
