@@ -12,7 +12,7 @@ from api.turns import checked
 from core.errors import InputInvalid
 from core.store.access import Principal
 from core.tools.calls import ToolCall
-from core.tools.shelf import shelf
+from core.tools.configured import shelf_for
 from core.tools.tool import Tool
 
 router = APIRouter(prefix="/tools", tags=["tools"])
@@ -34,7 +34,7 @@ class NewToolRun(BaseModel):
 @router.get("", summary="Tools that may be run")
 async def list_tools(caller: Caller, language: Literal["en", "zh"] = "en") -> dict[str, Any]:
     """Each tool with the JSON schema of its inputs, described in `language`, and what it gives."""
-    return {"tools": [_shown(tool, language) for tool in shelf().tools]}
+    return {"tools": [_shown(tool, language) for tool in shelf_for(parts.settings).tools]}
 
 
 @router.post("/{tool_id:path}/runs", status_code=202, response_model=None, summary="Run a tool")
