@@ -32,7 +32,7 @@ class NewToolRun(BaseModel):
 
 
 @router.get("", summary="Tools that may be run")
-async def list_tools(caller: Caller, language: Literal["en", "zh"] = "en") -> dict[str, Any]:
+async def list_tools(caller: Caller, parts: TheParts, language: Literal["en", "zh"] = "en") -> dict[str, Any]:
     """Each tool with the JSON schema of its inputs, described in `language`, and what it gives."""
     return {"tools": [_shown(tool, language) for tool in shelf_for(parts.settings).tools]}
 
