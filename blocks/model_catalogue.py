@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from blocks.model_lists import catalogued
+from blocks.kept_lists import KeptList
+from blocks.model_lists import Listing, catalogued
 from blocks.ollama import OllamaShelf, is_ollama
 from blocks.openai_client import Client
 from core.conversation import ToolWay
@@ -37,20 +39,31 @@ class Catalogued(Protocol):
 
 
 class LiveCatalogue:
-    """What one provider lists; an Ollama is asked for each model besides."""
+    """What one provider lists; an Ollama is asked for each model besides. The last list outlives the process in ``folder``."""
 
-    def __init__(self, provider: str, base_url: str, client: Client) -> None:
+    def __init__(self, provider: str, base_url: str, client: Client, folder: Path | None) -> None:
         self._provider = provider
         self._base_url = base_url
         self._client = client
         root = base_url.rstrip("/").removesuffix("/v1")
         self._ollama = OllamaShelf(lambda path, body: client.ask(f"{root}{path}", body))
+        self._kept = KeptList(folder, provider, base_url)
+        self._last = self._kept.read()
+
+    def listing(self) -> Listing[CatalogueModel]:
+        """The list as it is asked for, beginning with the one that an earlier process kept."""
+        return Listing(self.fetch, self._last)
 
     async def fetch(self) -> tuple[CatalogueModel, ...]:
         """Raises as ``Client.models``."""
         entries = await self._client.models()
         models = catalogued(self._provider, entries)
-        return await self._ollama.described(models) if is_ollama(self._base_url, entries) else models
+        if is_ollama(self._base_url, entries):
+            models = await self._ollama.described(models)
+        if models != self._last:
+            await asyncio.to_thread(self._kept.write, models)
+            self._last = models
+        return models
 
 
 def configured_catalogue(provider: str, offers: Sequence[ModelSettings], tools: ToolWay) -> tuple[CatalogueModel, ...]:

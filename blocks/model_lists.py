@@ -123,9 +123,10 @@ class Listing(Generic[T]):
     PATIENCE = 1.0
     """Seconds that a caller waits for a new list where the last outcome is known."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[tuple[T, ...]]]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[tuple[T, ...]]], good: tuple[T, ...] | None = None) -> None:
+        """``good``: a list from before, which stands in until the first one comes."""
         self._fetch = fetch
-        self._good: tuple[T, ...] | None = None
+        self._good = good
         self._error: PilothouseError | None = None
         self._tried: float | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -137,10 +138,11 @@ class Listing(Generic[T]):
 
     async def get(self, at_most: float | None = None) -> tuple[T, ...]:
         """The list, not older than ``at_most`` seconds (60 unless told) if the provider answers in time."""
-        known = self._tried is not None
-        if not known or monotonic() - (self._tried or 0.0) > (at_most or (self.FRESH if self._error is None else self.FAILED)):
+        lasts = at_most or (self.FRESH if self._error is None else self.FAILED)
+        if self._tried is None or monotonic() - self._tried > lasts:
             if self._refreshing is None or self._refreshing.done():
                 self._refreshing = asyncio.create_task(self._refresh())
+            known = self._tried is not None or self._good is not None
             await asyncio.wait({self._refreshing}, timeout=self.PATIENCE if known else None)
         if self._good is not None:
             return self._good

@@ -78,16 +78,22 @@ class ModelProvider(Block):
     ca_file: Path | None = Field(default=None, description="A file of further CA certificates to trust.")
 
     _links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = PrivateAttr(default_factory=WeakKeyDictionary)
+    _lists: Path | None = PrivateAttr(default=None)
 
     @classmethod
-    def from_settings(cls, name: str, settings: ProviderSettings, ca_file: Path | None = None) -> Self:
-        """The provider ``[providers.NAME]``; touches no server. Raises ``ConfigurationInvalid`` for what cannot work."""
+    def from_settings(cls, name: str, settings: ProviderSettings, ca_file: Path | None = None, lists: Path | None = None) -> Self:
+        """The provider ``[providers.NAME]``; touches no server. Raises ``ConfigurationInvalid`` for what cannot work.
+
+        ``lists`` is the folder in which the last good list of its models is kept for the next process.
+        """
         if settings.kind == "azure":
             for key in ("api_version", "api_key", "models"):
                 if not getattr(settings, key):
                     raise ConfigurationInvalid(f'providers.{name}.{key} is missing: kind = "azure" needs it.')
         fields = settings.model_dump(include=set(cls.model_fields) - {"offers", "ca_file"})
-        return cls(name=name, offers=settings.models, ca_file=ca_file, **fields)
+        provider = cls(name=name, offers=settings.models, ca_file=ca_file, **fields)
+        provider._lists = lists
+        return provider
 
     @property
     def provider(self) -> str:
@@ -164,8 +170,8 @@ class ModelProvider(Block):
             async def chat_models() -> tuple[ModelInfo, ...]:
                 return listed(self.name, await client.models(), self.tools)
 
-            catalogue = LiveCatalogue(self.name, self.base_url, client)
-            link = self._links[loop] = _Link(client, Listing(chat_models), Listing(catalogue.fetch))
+            catalogue = LiveCatalogue(self.name, self.base_url, client, self._lists)
+            link = self._links[loop] = _Link(client, Listing(chat_models), catalogue.listing())
         return link
 
 
@@ -180,7 +186,8 @@ class Models:
     def from_settings(cls, settings: Settings) -> Self:
         """Every ``[providers.X]``, lower ``order`` first. Touches no server."""
         ordered = sorted(settings.providers.items(), key=lambda item: item[1].order)
-        return cls([ModelProvider.from_settings(name, each, settings.ca_file) for name, each in ordered])
+        lists = settings.data_dir / "model-lists"
+        return cls([ModelProvider.from_settings(name, each, settings.ca_file, lists) for name, each in ordered])
 
     async def resolve(self, model: str | None = None) -> list[tuple[ModelProvider, ModelInfo]]:
         """Whom to ask, and whom next if that fails.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -12,9 +13,10 @@ from aiohttp import web
 from blocks.model_lists import Listing, catalogued, entries_of
 from blocks.models import Models
 from core.model_catalogue import CatalogueModel, ModelType, type_by_name
+from core.settings import Settings
 from tests.blocks.model_servers import OllamaServer, serving
 from tests.blocks.test_models_lists import NOWHERE, ModelsOf, models_of
-from tests.upstream import FakeUpstream
+from tests.upstream import KEY, FakeUpstream
 
 __all__ = ["models_of"]  # a fixture
 
@@ -204,6 +206,29 @@ async def test_the_last_good_list_stands_in(upstream: FakeUpstream, models_of: M
 async def test_without_any_list_there_are_none(models_of: ModelsOf) -> None:
     assert await names(models_of(gone={"base_url": NOWHERE})) == []
     assert await names(models_of()) == []
+
+
+async def test_a_list_outlives_its_process(upstream: FakeUpstream, tmp_path: Path) -> None:
+    async def listed_by_a_new_process(base_url: str = upstream.base_url) -> list[str]:
+        tree = {"data_dir": tmp_path, "providers": {"p": {"base_url": base_url, "api_key": KEY}}}
+        models = Models.from_settings(Settings.model_validate(tree))
+        found = await names(models)
+        await models.aclose()
+        return found
+
+    assert await listed_by_a_new_process() == ["plain", "echo"]
+    upstream.models_status = 500
+    assert await listed_by_a_new_process() == ["plain", "echo"]
+    assert await listed_by_a_new_process(NOWHERE) == [], "another address is another provider"
+    (kept,) = (tmp_path / "model-lists").iterdir()
+    assert upstream.base_url.encode() not in kept.read_bytes()
+    kept.write_bytes(b"[{")
+    assert await listed_by_a_new_process() == []
+    kept.unlink()
+    (tmp_path / "model-lists").rmdir()
+    (tmp_path / "model-lists").write_text("in the way", encoding="utf-8")
+    upstream.models_status = 200
+    assert await listed_by_a_new_process() == ["plain", "echo"]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data": null}', b'{"data": {"a": 1}}', b'{"error": "x"}', b"\xff"])
