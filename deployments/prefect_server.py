@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from core.config import PrefectServer, Settings, child_environment, prefect_environment
 from deployments.addresses import get
@@ -37,12 +38,35 @@ def prefect_part(settings: Settings, port: int, database: Database) -> Program:
 
     return Program(
         "prefect",
-        [sys.executable, "-m", "deployments.prefect_process", "--host", HOST, "--port", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "deployments.prefect_process",
+            "--host",
+            HOST,
+            "--port",
+            str(port),
+            "--pictures",
+            *_origins(settings),
+        ],
         child_environment(prefect_environment(settings, "server", server)),
         ready,
         stage=1,
         nice=_NICE,
     )
+
+
+def _origins(settings: Settings) -> list[str]:
+    """Where links to files lead: the runs of tools show pictures from there."""
+    files = settings.files
+    if files.link_kind == "served":
+        leads = [settings.address]
+    else:
+        leads = [files.custom_endpoint or files.public_endpoint or files.endpoint or "https://*.amazonaws.com"]
+    parts = [urlsplit(address) for address in leads]
+    hosts = [f"{part.scheme}://{part.netloc}" for part in parts]
+    beside = [f"{part.scheme}://{files.bucket}.{part.netloc}" for part in parts if files.in_bucket and files.path_style is False]
+    return hosts + beside
 
 
 def _encryption_key(data_dir: Path) -> str:

@@ -63,7 +63,7 @@ async def tooling(settings: Settings) -> AsyncGenerator[Tooling, None]:
         yield Tooling(boot_id, store, ToolRuns(store), files_for(settings, store).keeper, bench, ledger)
 
 
-@flow(name="tool_run", persist_result=False, result_storage=NOWHERE, timeout_seconds=900)
+@flow(name="tool_run", flow_run_name="{tool_id}", persist_result=False, result_storage=NOWHERE, timeout_seconds=900)
 async def tool_run(tool_id: str, input_id: str) -> dict[str, Any]:
     """Runs a tool with inputs that were kept before, and shows what files it made.
 

@@ -96,9 +96,11 @@ async def test_prefect_and_the_model_answer_only_those_who_know_their_secret(up:
         assert (await client.post(flows)).status_code == 401
         user, _, password = engines["prefect_auth"].partition(":")
         assert (await client.post(flows, auth=(user, password))).status_code == 200
-        # The page may load from its own server only.
+        # The page may load from its own server only, and pictures that tools made from where links lead.
         page = await client.get(engines["prefect_url"].removesuffix("/api"), auth=(user, password), follow_redirects=True)
-        assert page.headers["content-security-policy"].startswith("default-src 'self'")
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'self'")
+        assert f"img-src 'self' data: blob: {up.line('^ready:').removeprefix('ready: ')};" in policy
         models = f"{engines['demo_url']}/chat/completions"
         assert (await client.post(models, json={"messages": []})).status_code == 401
 
