@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.fastgpt.app import Bare
+from core.errors import DatabaseUnavailable
+from tests.api.fastgpt.app import Bare, ByScope
 from tests.api.fastgpt.conftest import OUTPUT
 from tests.api.fastgpt.sdk_clients import ClientA, Rejected
 from tests.waiting import eventually
@@ -253,6 +254,24 @@ async def test_a_body_that_cannot_be_read_is_told_in_json(client: ClientA, conte
     assert answer.status_code == status
     assert answer.json().keys() == {"message", "error"}
     assert answer.json()["error"]
+
+
+async def test_a_database_that_is_away_is_told_in_json_too(api: Bare, client: ClientA, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(self: ByScope, plaintext: str) -> None:
+        raise DatabaseUnavailable("The database cannot be reached.", retry_after=2)
+
+    monkeypatch.setattr(ByScope, "verify", away)
+    for path in ("/tool/list", "/model/list"):
+        answer = await client.http.get(path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert answer.json() == {"message": "The database cannot be reached.", "error": "The database cannot be reached."}
+    newer = await client.http.get("/api/models")
+    assert (newer.status_code, newer.json()["code"], newer.json()["error"]["code"]) == (503, 503, "http.database_unavailable")
+
+
+async def test_the_description_is_where_upstream_has_it(client: ClientA) -> None:
+    answer = await client.http.get("/openapi", headers={"authtoken": ""})
+    assert (answer.status_code, answer.headers["location"]) == (307, "docs")
 
 
 async def test_uploads_are_declined_in_words(client: ClientA) -> None:
