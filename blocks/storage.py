@@ -38,3 +38,8 @@ def file_links(settings: Settings, storage: Storage) -> Links:
     if isinstance(storage, ObjectBucket) and files.link_kind == "public":
         return BaseLinks(f"{files.custom_endpoint or storage.public_base}/{files.prefix}")
     return BaseLinks(f"{settings.address}{settings.api_prefix}/files")
+
+
+def all_ours(storage: Storage) -> bool:
+    """Whether nobody else keeps anything where the store puts its objects: a whole bucket may be shared."""
+    return isinstance(storage, ObjectFolder) or bool(storage.prefix)

@@ -28,7 +28,20 @@ SEGMENT = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 """One part of a key: never hidden, never ``..``."""
 CHUNK = 256 * 1024
 PAGE = 1000
-PERMANENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
+PERMANENT = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.ENAMETOOLONG,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+    }
+)
 BEGUN = ".begun-"
 """How a file is called until it is whole."""
 NOTED = ".json"
@@ -58,9 +71,7 @@ class ObjectFolder(Block):
         """See ``ObjectStore.put``. On disk when it returns."""
         path = self._path(key)
         if path is None:
-            raise InputInvalid(
-                "A key is made of parts between slashes, none of them hidden, empty or longer than 200 characters."
-            )
+            raise InputInvalid("A key has parts between slashes, none of them hidden, empty or over 200 characters.")
         beginning = asyncio.ensure_future(asyncio.to_thread(self._begin, path))
         try:
             begun = await asyncio.shield(beginning)
@@ -85,7 +96,12 @@ class ObjectFolder(Block):
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """See ``ObjectStore.read``."""
         left = float("inf") if end is None else end - start
-        file, chunk = await asyncio.to_thread(self._open, key, start, int(min(CHUNK, left)))
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, key, start, int(min(CHUNK, left))))
+        try:
+            file, chunk = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the thread goes on
+            opening.add_done_callback(_close_later)
+            raise
         try:
             while chunk:
                 left -= len(chunk)
@@ -97,7 +113,7 @@ class ObjectFolder(Block):
     async def list(self, prefix: str = "") -> AsyncGenerator[Sequence[ListedObject], None]:
         """See ``ObjectStore.list``."""
         found = self._walk(prefix)
-        while page := await asyncio.to_thread(_page, found):
+        while page := await asyncio.to_thread(self._page, found):
             yield page
 
     async def remove(self, keys: Sequence[str]) -> None:
@@ -124,8 +140,9 @@ class ObjectFolder(Block):
         return path
 
     def _begin(self, path: Path) -> "_Begun":
-        with _in_our_words(self.folder):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _in_our_words(self.folder, writing=True):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             place = path.with_name(f"{BEGUN}{secrets.token_hex(8)}")
             return _Begun(place, FileIO(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"))
 
@@ -153,7 +170,7 @@ class ObjectFolder(Block):
                 raise
 
     def _walk(self, prefix: str) -> Iterator[ListedObject]:
-        for folder, folders, names in os.walk(self.folder):
+        for folder, folders, names in os.walk(self.folder, onerror=_unless_missing):
             folders.sort()
             for name in sorted(names):
                 path = Path(folder, name)
@@ -163,6 +180,10 @@ class ObjectFolder(Block):
                 with contextlib.suppress(FileNotFoundError):  # deleted since
                     stat = path.stat()
                     yield ListedObject(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+
+    def _page(self, found: Iterator[ListedObject]) -> Sequence[ListedObject]:
+        with _in_our_words(self.folder, writing=True):
+            return list(islice(found, PAGE))
 
     def _delete(self, keys: Sequence[str]) -> None:
         for path in filter(None, map(self._path, keys)):
@@ -185,7 +206,7 @@ class ObjectFolder(Block):
         return gone
 
     def _check(self) -> None:
-        with _in_our_words(self.folder):
+        with _in_our_words(self.folder, writing=True):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self.folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -201,14 +222,14 @@ class _Begun:
 
 def _write(begun: _Begun, data: bytes) -> None:
     rest = memoryview(data)
-    with _in_our_words(begun.place.parent):
+    with _in_our_words(begun.place.parent, writing=True):
         while rest:
             rest = rest[begun.file.write(rest) or 0 :]
 
 
 def _finish(begun: _Begun, path: Path, noted: Mapping[str, str]) -> int:
     """What is noted comes first: an object that can be seen is complete."""
-    with _in_our_words(path.parent):
+    with _in_our_words(path.parent, writing=True):
         os.fsync(begun.file.fileno())
         size = begun.file.tell()
         begun.file.close()
@@ -247,19 +268,25 @@ def _noted(path: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _page(found: Iterator[ListedObject]) -> list[ListedObject]:
-    return list(islice(found, PAGE))
+def _close_later(opening: "asyncio.Future[tuple[FileIO, bytes]]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
+
+
+def _unless_missing(error: OSError) -> None:
+    """A folder that nobody has written to yet lists nothing; any other that cannot be read must not look empty."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @contextmanager
-def _in_our_words(folder: Path) -> Iterator[None]:
+def _in_our_words(folder: Path, *, writing: bool = False) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise NotFound("There is no object of that key.") from error
     except OSError as error:
+        if error.errno in MISSING and not writing:
+            raise NotFound("There is no object of that key.") from error
         if error.errno in PERMANENT:
-            raise StoreRefused(
-                f"{folder} cannot be used ({error.strerror}): make room or give this user the right to it."
-            ) from error
+            what = f"{folder} cannot be used ({error.strerror})"
+            raise StoreRefused(f"{what}: make room there, or give this user the right to it.") from error
         raise StoreUnavailable(f"{folder} does not answer ({error.strerror}).", retry_after=5) from error

@@ -67,11 +67,17 @@ async def server_up(within: float = WAIT) -> None:
 
 
 async def publish_blocks(settings: Settings) -> list[str]:
-    """Register our block types with their descriptions, and save the configured providers under their names."""
+    """Register our block types with their descriptions, and save the configured ones under their names."""
     from blocks.models import ModelProvider  # noqa: PLC0415
+    from blocks.storage import file_storage  # noqa: PLC0415
+    from blocks.storage_bucket import ObjectBucket  # noqa: PLC0415
+    from blocks.storage_folder import ObjectFolder  # noqa: PLC0415
 
-    await ModelProvider.aregister_type_and_schema()
-    names = []
+    for kind in (ModelProvider, ObjectFolder, ObjectBucket):
+        await kind.aregister_type_and_schema()
+    files = file_storage(settings)
+    await files.asave("files", overwrite=True)
+    names = [f"{files.get_block_type_slug()}/files"]
     for name, provider in settings.providers.items():
         block = ModelProvider.from_settings(name, provider, settings.ca_file)
         await block.asave(block_name(name), overwrite=True)

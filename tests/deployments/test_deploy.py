@@ -108,8 +108,8 @@ async def test_publishing_twice_is_publishing_once(prefect_client: RunningServer
         shapes = []
         for _ in range(2):
             published = await publish(settings)
-            assert published.blocks == ["model-provider/my-ollama"]
-            assert published.deployments == ["chat_turn/chat_turn", "purge_history/purge_history"]
+            assert published.blocks == ["object-folder/files", "model-provider/my-ollama"]
+            assert published.deployments == [entry.deployment for entry in deployable()]
             deployments = (await api.post("/deployments/filter", json={})).json()
             blocks = (await api.post("/block_documents/filter", json={})).json()
             shapes.append(
