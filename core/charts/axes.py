@@ -156,10 +156,10 @@ def baseline(sheet: Sheet, made: Plot) -> None:
     """The line at zero (or else the lowest tick) of the values' axis, drawn over what stands on it."""
     box = made.box
     line = []
-    if isinstance(made.across, Bands) and isinstance(made.upward, Scale):
+    if isinstance(made.upward, Scale):
         y = crisp(made.y(min(max(0.0, made.upward.low), made.upward.high)))
         line = [((box.left, y), (box.right, y))]
-    elif isinstance(made.upward, Bands) and isinstance(made.across, Scale):
+    elif isinstance(made.across, Scale):
         x = crisp(made.x(min(max(0.0, made.across.low), made.across.high)))
         line = [((x, box.top), (x, box.bottom))]
     sheet.scene.add(Shape("axis", line, stroke=sheet.theme.axis, closed=False))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.charts.sheet import LINE, Sheet
+from core.charts.text import uncut
 
 _ANGLE = 45.0
 _SIN = math.sin(math.radians(_ANGLE))
@@ -35,10 +36,9 @@ def arrange(sheet: Sheet, names: Sequence[str], step: float, room: float, *, all
     if widest + gap <= step:
         return Arrangement(names, 1, {at: [name] for at, name in shown.items()}, 0.0, LINE * size)
     if step >= 3.5 * size:
-        broken = {at: sheet.ruler.lines(name, size, step - gap, _WORDY) for at, name in shown.items()}
+        broken = {at: sheet.ruler.balanced(name, size, step - gap, _WORDY) for at, name in shown.items()}
         most = max(len(lines) for lines in broken.values())
-        whole = all(lines[-1] == name or not lines[-1].endswith("…") for (at, name) in shown.items() for lines in [broken[at]])
-        if whole and most * LINE * size <= room:
+        if all(uncut(name, broken[at]) for at, name in shown.items()) and most * LINE * size <= room:
             return Arrangement(names, 1, broken, 0.0, most * LINE * size)
     # Every fifth or tenth reads better than every seventh.
     slanted = _even(max(1, math.ceil(1.45 * size / (step * _SIN))))
@@ -52,7 +52,11 @@ def arrange(sheet: Sheet, names: Sequence[str], step: float, room: float, *, all
 
 
 def _even(every: int) -> int:
-    return every if every <= 4 else 5 * math.ceil(every / 5)
+    """``every`` or the next number above it that people count in."""
+    if every <= 4:
+        return every
+    power = 10.0 ** math.floor(math.log10(every))
+    return next(round(power * step) for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if power * step >= max(5, every))
 
 
 def along_bottom(sheet: Sheet, arranged: Arrangement, centres: Sequence[float], top: float) -> None:
@@ -79,6 +83,6 @@ def along_side(sheet: Sheet, names: Sequence[str], centres: Sequence[float], rig
     shown = names[::every]
     short = sheet.ruler.cut_apart(shown, size, room)
     for at, name, whole in zip(range(0, len(names), every), short, shown, strict=True):
-        lines = [name] if most == 1 else sheet.ruler.lines(whole, size, room, most)
+        lines = [name] if most == 1 else sheet.ruler.balanced(whole, size, room, most)
         for row, line in enumerate(lines):
             sheet.write("category", line, right, centres[at] + (row - (len(lines) - 1) / 2) * LINE * size, "end")

@@ -25,9 +25,10 @@ BOLD = 1.12
 """How much wider a reader's own bold face may be. Ours is the regular one, thickened."""
 UNKNOWN = "□"
 
-_WORDS = re.compile(
-    "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]|[^\\s\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+"
-)
+_IDEOGRAPHS = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+_CLOSING = "，。、；：！？）】》」』"
+"""Marks that begin no line."""
+_WORDS = re.compile(f"[{_IDEOGRAPHS}][{_CLOSING}]*|[^\\s{_IDEOGRAPHS}]+")
 
 
 @cache
@@ -90,6 +91,11 @@ def runs(text: str) -> Iterator[tuple[str, str, float]]:
             yield piece, fonts()[font], sum(_advances(char)[font] or 0.0 for char in piece)
 
 
+def uncut(text: str, lines: Sequence[str]) -> bool:
+    """Whether ``lines`` hold all of ``text``."""
+    return "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Ruler:
     """Measures texts for one format of picture; sizes and widths are in pixels."""
@@ -135,8 +141,22 @@ class Ruler:
             longer = text[at : word.end()]
             if line and self.width(longer, size, bold) > room:
                 if len(broken) == most - 1:
-                    return [*broken, self.cut(text[at:], size, room, bold)]
+                    line = text[at:]
+                    break
                 broken.append(line)
                 at, longer = word.start(), word.group()
             line = longer
         return [self.cut(each, size, room, bold) for each in [*broken, line]]
+
+    def balanced(self, text: str, size: float, room: float, most: int) -> list[str]:
+        """As ``lines``, but all of them about as long as the others."""
+        lines = self.lines(text, size, room, most)
+        if len(lines) == 1 or not uncut(text, lines):
+            return lines
+        narrower = self.width(text, size) / len(lines)
+        while narrower < room:
+            tried = self.lines(text, size, narrower, len(lines))
+            if uncut(text, tried):
+                return tried
+            narrower += size / 2
+        return lines

@@ -23,7 +23,7 @@ class Theme:
     """The far end of a heatmap's negative half."""
 
 
-# Okabe and Ito's colours, those too pale for white darkened until each has a contrast of 3:1 with the background.
+# After Okabe and Ito's colours: moved until each has a contrast of 3:1 with the background, and neighbours differ to every eye.
 _LIGHT = Theme(
     background="#ffffff",
     title="#1b1e23",
@@ -31,7 +31,7 @@ _LIGHT = Theme(
     muted="#6b7280",
     grid="#e6e8eb",
     axis="#9aa1ab",
-    palette=("#0072b2", "#d55e00", "#009371", "#b8609a", "#bf8600", "#3c96cf", "#7a5195", "#6f7680"),
+    palette=("#0072b2", "#bf4b00", "#009e73", "#c080ad", "#b98300", "#489ade", "#7b528f", "#6f7680"),
     ramp=("#eaf2f8", "#00548a"),
     below="#a84300",
 )
@@ -42,7 +42,7 @@ _DARK = Theme(
     muted="#9aa1ac",
     grid="#2c3038",
     axis="#5d6470",
-    palette=("#56a8e0", "#e69f00", "#2fb893", "#e08bbd", "#f0e442", "#e5703a", "#a78bd6", "#a3aab5"),
+    palette=("#56a8e0", "#e69f00", "#2fb893", "#c4539f", "#f0e442", "#e5703a", "#9e7be5", "#c3cad5"),
     ramp=("#232f3c", "#7cc4f5"),
     below="#f08a4b",
 )

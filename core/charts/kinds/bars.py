@@ -61,6 +61,14 @@ def have_room(sheet: Sheet, lying: bool) -> bool:
     return widest + 0.5 * sheet.size < 0.88 * sheet.area.width / len(values) and sheet.area.height > 140
 
 
+def make_room(sheet: Sheet, lying: bool) -> None:
+    """For the values beyond the ends of the longest bars."""
+    if lying:
+        sheet.area.right -= max(sheet.width(short(value)) for value in sheet.chart.series[0].values if value is not None)
+    else:
+        sheet.area.top += sheet.size
+
+
 def values(sheet: Sheet, made: Plot, heights: Values) -> None:
     """Each value at the end of its bar."""
     lying = isinstance(made.upward, Bands)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from core.charts.axes import Bands, baseline, plot, ticks_for
 from core.charts.chart import Chart, Series
-from core.charts.kinds.bars import Span, bars, have_room, values
+from core.charts.kinds.bars import Span, bars, have_room, make_room, values
 from core.charts.kinds.courses import area, entry, line
 from core.charts.scale import Scale, scale
 from core.charts.sheet import Entry, Sheet
@@ -22,8 +22,8 @@ def draw(sheet: Sheet) -> None:
     sheet.legend([_entry(sheet, at, kind, apart and kind == "line") for at, kind in enumerate(kinds)])
     lying = chart.horizontal and chart.type == "bar"
     valued = have_room(sheet, lying)
-    if valued and not lying:
-        sheet.area.top += sheet.size
+    if valued:
+        make_room(sheet, lying)
     left = _scale(sheet, [row for row, kind in zip(spans, kinds, strict=True) if not (apart and kind == "line")], lying)
     right = _scale(sheet, [row for row, kind in zip(spans, kinds, strict=True) if kind == "line"], lying) if apart else None
     if lying:

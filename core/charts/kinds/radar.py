@@ -60,13 +60,14 @@ def _web(sheet: Sheet, values: Scale, spokes: Sequence[float], centre: Point, ra
 
 
 def _names(sheet: Sheet, names: Sequence[str], spokes: Sequence[float], centre: Point, radius: float) -> None:
-    """Each name at the end of its spoke, in two lines where it is long."""
+    """Each name at the end of its spoke, in two lines where it is long; where spokes are close, every second, third, …"""
     area, size = sheet.area, sheet.size
-    for name, spoke in zip(names, spokes, strict=True):
+    every = math.ceil(1.4 * size * len(names) / (2 * math.pi * (radius + size)))
+    for name, spoke in list(zip(names, spokes, strict=True))[::every]:
         side = math.sin(spoke)
         x, y = _at(centre, radius + (0.8 + 0.6 * abs(math.cos(spoke))) * size, spoke)
         room = area.width if abs(side) < 0.1 else (area.right - x if side > 0 else x - area.left)
-        lines = sheet.ruler.lines(name, size, room, 1 if abs(side) < 0.1 else 2)
+        lines = sheet.ruler.balanced(name, size, room, 1 if abs(side) < 0.1 else 2)
         for row, line in enumerate(lines):
             height = y + (row - (len(lines) - 1) / 2) * LINE * size
             sheet.write("category", line, x, height, "middle" if abs(side) < 0.1 else "start" if side > 0 else "end")
