@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
@@ -88,29 +89,55 @@ class Pilothouse:
 
     def api_memory(self) -> float:
         """Megabytes of the API's process."""
-        if self._api is None:
-            self._api = next(child for child in self._up.children() if part_of(child.cmdline()) == "api")
-        used: int = self._api.memory_info().rss
+        used: int = self._api_process().memory_info().rss
         return used / 1e6
 
+    def worker_memory(self) -> list[float]:
+        """Megabytes of each process that the API draws charts in."""
+        return [child.memory_info().rss / 1e6 for child in self._api_process().children()]
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds of processor time by part since the start; the API's workers apart."""
+        parts: dict[str, float] = {}
+        for child in self._up.children():
+            name = part_of(child.cmdline())
+            for process in (child, *child.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    used = process.cpu_times()
+                    own = "workers" if name == "api" and process != child else name
+                    parts[own] = parts.get(own, 0.0) + used.user + used.system
+        return parts
+
+    def _api_process(self) -> psutil.Process:
+        if self._api is None:
+            self._api = next(child for child in self._up.children() if part_of(child.cmdline()) == "api")
+        return self._api
+
     def query(self, statement: str) -> int:
+        ((number,),) = self.rows(statement)
+        return int(number)
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self._engines["database_url"]) as connection:
-            row = connection.execute(statement.encode()).fetchone()
-        assert row is not None
-        return int(row[0])
+            return connection.execute(statement.encode()).fetchall()
 
     def sizes(self) -> tuple[float, float]:
         """Megabytes of our database and of Prefect's."""
         ours, prefects = (self.query(f"SELECT pg_database_size('{name}')") for name in ("pilothouse", "prefect"))
         return ours / 1e6, prefects / 1e6
 
-    def task_runs(self) -> int:
-        """Completed task runs that Prefect knows."""
+    def task_runs(self, ids: Sequence[str] | None = None) -> int:
+        """Completed task runs that Prefect knows, of all or of ``ids``."""
+        completed = {"state": {"type": {"any_": ["COMPLETED"]}}}
+        if ids is None:
+            return self._counted(completed)
+        return sum(self._counted({**completed, "id": {"any_": ids[at : at + 1000]}}) for at in range(0, len(ids), 1000))
+
+    def _counted(self, wanted: Mapping[str, object]) -> int:
         url = f"{self._engines['prefect_url']}/task_runs/count"
-        body = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
         login = self._engines["prefect_auth"].encode()
         headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}", "Content-Type": "application/json"}
-        with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+        with urlopen(Request(url, json.dumps({"task_runs": wanted}).encode(), headers), timeout=30) as answer:
             return int(answer.read())
 
 
