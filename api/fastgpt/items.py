@@ -1,6 +1,7 @@
 """Toolsets and tools as generations A and B list them: one item with the keys of every release, which each reads in part."""
 
 from collections.abc import Iterable
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -12,22 +13,23 @@ from core.tools.tool import Tool, Toolset, Words
 
 def listed(shelf: Shelf) -> list[dict[str, Any]]:
     """Every toolset, followed by its tools; ``pluginOrder`` and ``weight`` are places in this list."""
-    found = [item for toolset in shelf.toolsets for item in _family(shelf, toolset)]
-    return [item | {"pluginOrder": place, "weight": place} for place, item in enumerate(found)]
+    return [item | {"pluginOrder": place, "weight": place} for place, item in enumerate(_all(shelf))]
 
 
 def found(shelf: Shelf, tool_id: str) -> dict[str, Any] | None:
     """One item by its id; None where there is none."""
-    for toolset in shelf.toolsets:
-        for item in _family(shelf, toolset):
-            if item["id"] == tool_id:
-                return item
-    return None
+    return next((item for item in _all(shelf) if item["id"] == tool_id), None)
 
 
 def version_hash(versions: Iterable[str]) -> str:
     """By which FastGPT sees that an item has changed: 8 hex digits over a tool's versions, or over its tools' sorted hashes."""
     return sha256("".join(versions).encode()).hexdigest()[:8]
+
+
+@cache
+def _all(shelf: Shelf) -> tuple[dict[str, Any], ...]:
+    """Made once: a tool's schema takes milliseconds to derive."""
+    return tuple(item for toolset in shelf.toolsets for item in _family(shelf, toolset))
 
 
 def _family(shelf: Shelf, toolset: Toolset) -> list[dict[str, Any]]:

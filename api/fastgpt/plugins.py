@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -19,25 +20,31 @@ def listed(shelf: Shelf, tags: Sequence[str] = (), every: bool = False, sources:
     if sources and SOURCE not in sources:
         return []
     wanted, enough = set(tags), all if every else any
-    return [_plugin(shelf, toolset) for toolset in shelf.toolsets if not wanted or enough(tag in toolset.tags for tag in wanted)]
+    return [plugin for plugin in _all(shelf) if not wanted or enough(tag in plugin["tags"] for tag in wanted)]
 
 
 def detailed(shelf: Shelf, plugin_id: str) -> dict[str, Any] | None:
     """One plugin with the schemas of its tools; None where there is none."""
-    for toolset in shelf.toolsets:
-        if toolset.id == plugin_id:
-            children = [
-                child | {"icon": toolset.icon, "inputSchema": input_schema(tool), "outputSchema": output_schema(tool)}
-                for tool, child in zip(_tools(shelf, toolset), _children(shelf, toolset), strict=True)
-            ]
-            return _plugin(shelf, toolset) | {"isLatestVersion": True, "children": children}
-    return None
+    plugin = next((plugin for plugin in _all(shelf) if plugin["pluginId"] == plugin_id), None)
+    if plugin is None:
+        return None
+    tools = [tool for tool in shelf.tools if tool.toolset == plugin_id]
+    children = [
+        child | {"icon": plugin["icon"], "inputSchema": input_schema(tool), "outputSchema": output_schema(tool)}
+        for tool, child in zip(tools, plugin["children"], strict=True)
+    ]
+    return plugin | {"isLatestVersion": True, "children": children}
 
 
-def _plugin(shelf: Shelf, toolset: Toolset) -> dict[str, Any]:
+@cache
+def _all(shelf: Shelf) -> tuple[dict[str, Any], ...]:
+    return tuple(_plugin(toolset, [tool for tool in shelf.tools if tool.toolset == toolset.id]) for toolset in shelf.toolsets)
+
+
+def _plugin(toolset: Toolset, tools: Sequence[Tool]) -> dict[str, Any]:
     plugin: dict[str, Any] = {
         "pluginId": toolset.id,
-        "version": max((_parts(tool.version) for tool in _tools(shelf, toolset)), default=((0, 0, 1), "0.0.1"))[1],
+        "version": max((_parts(tool.version) for tool in tools), default=((0, 0, 1), "0.0.1"))[1],
         "type": "tool",
         "name": i18n(toolset.name),
         "icon": toolset.icon,
@@ -47,27 +54,20 @@ def _plugin(shelf: Shelf, toolset: Toolset) -> dict[str, Any]:
         "source": SOURCE,
         "isToolset": True,
         "hasSecret": False,
-        "children": _children(shelf, toolset),
+        "children": [_child(tool) for tool in tools],
     }
-    schemas = [(tool.version, input_schema(tool), output_schema(tool)) for tool in _tools(shelf, toolset)]
+    schemas = [(tool.version, input_schema(tool), output_schema(tool)) for tool in tools]
     content = json.dumps([plugin, schemas], sort_keys=True)
     return plugin | {"etag": sha256(content.encode()).hexdigest()[:32]}
 
 
-def _children(shelf: Shelf, toolset: Toolset) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": tool.id.partition("/")[2],
-            "name": i18n(tool.name),
-            "description": i18n(tool.description),
-            "toolDescription": tool.description.en,
-        }
-        for tool in _tools(shelf, toolset)
-    ]
-
-
-def _tools(shelf: Shelf, toolset: Toolset) -> list[Tool]:
-    return [tool for tool in shelf.tools if tool.toolset == toolset.id]
+def _child(tool: Tool) -> dict[str, Any]:
+    return {
+        "id": tool.id.partition("/")[2],
+        "name": i18n(tool.name),
+        "description": i18n(tool.description),
+        "toolDescription": tool.description.en,
+    }
 
 
 def _parts(version: str) -> tuple[tuple[int, ...], str]:

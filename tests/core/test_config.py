@@ -234,6 +234,13 @@ def test_the_time_zone_is_the_machines_unless_given(load: Load) -> None:
     assert load({"TZ": "nonsense"}).timezone in available_timezones()
 
 
+def test_fastgpts_generation_has_a_short_variable_too(load: Load) -> None:
+    assert load({"PILOTHOUSE_FASTGPT_GENERATION": "c"}).fastgpt.generation == "c"
+    assert load({"PILOTHOUSE_FASTGPT__GENERATION": "c"}).fastgpt.generation == "c"
+    with pytest.raises(ConfigurationInvalid, match=r"PILOTHOUSE_FASTGPT_GENERATION: fastgpt\.generation: expected 'b' or 'c'"):
+        load({"PILOTHOUSE_FASTGPT_GENERATION": "d"})
+
+
 @given(st.dictionaries(st.from_regex(r"PILOTHOUSE_[A-Z_]{1,12}", fullmatch=True), st.text(max_size=12), max_size=3))
 def test_any_variables_of_ours_load_or_are_refused_by_name(environ: dict[str, str]) -> None:
     message = next(iter(environ), "")

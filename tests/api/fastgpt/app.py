@@ -1,6 +1,7 @@
 """FastGPT's paths over tools of the tests' own, on a real socket and without a database: what the paths do, at little cost."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from core.store.access import Principal
 from core.tools.calls import CallResult, ToolCall
 from core.tools.shelf import Shelf
 from core.tools.tool import Output, Tool, Toolset, Words
-from tests.prefect_server import free_port
 from tests.waiting import eventually
 
 Behaviour = Callable[[ToolCall], Awaitable[Mapping[str, Any]]]
@@ -108,12 +108,12 @@ async def bare(behaviour: Behaviour, **settings: Any) -> AsyncGenerator[Bare, No
     problems.install(app, tree.api_prefix)
     serving.install(app, APIRouter(), tree, SHELF)
     app.add_middleware(Requests, chat=tree.chat, prefix=tree.api_prefix)
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off", ws="none"))
-    served = asyncio.create_task(server.serve())
+    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    server = uvicorn.Server(uvicorn.Config(app, http="httptools", log_config=None, lifespan="off", ws="none"))
+    served = asyncio.create_task(server.serve([listening]))
     await eventually(lambda: server.started, what="the server listens")
     try:
-        yield Bare(f"http://127.0.0.1:{port}", app, calls)
+        yield Bare(f"http://127.0.0.1:{listening.getsockname()[1]}", app, calls)
     finally:
         server.should_exit = True
         await served

@@ -48,6 +48,7 @@ async def failed(client: ClientA, **inputs: Any) -> str:
 
 async def test_the_toolset_and_its_chart_as_fastgpt_lists_them(client: ClientA) -> None:
     items = {item["id"]: item for item in await client.get("/tool/list")}
+    assert [item_id for item_id in items if "-" in item_id] == [], "FastGPT splits ids there"
     toolset, chart = items["drawing"], items[CHART]
     assert toolset["name"] == {"en": "BI Charts", "zh-CN": "BI图表功能"}
     assert toolset["intro"] == toolset["description"] == INTRO
