@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
 from core.model_catalogue import ModelType
+from core.settings_backups import BackupSettings, HookSettings, SetSettings, SourceSettings, TargetSettings, names_known
 from core.settings_charts import ChartSettings
 from core.settings_databases import ReadableSettings
 from core.settings_fastgpt import FastGptSettings
@@ -165,6 +166,11 @@ class Settings(Section):
     databases: dict[str, ReadableSettings] = Field(default={})
     providers: dict[str, ProviderSettings] = Field(default={})
     fastgpt: FastGptSettings = FastGptSettings()
+    backups: BackupSettings = BackupSettings()
+    sources: dict[str, SourceSettings] = Field(default={})
+    sets: dict[str, SetSettings] = Field(default={})
+    targets: dict[str, TargetSettings] = Field(default={})
+    hooks: dict[str, HookSettings] = Field(default={})
 
     origins: dict[str, str] = Field(default={}, exclude=True)
     """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""
@@ -183,4 +189,5 @@ class Settings(Section):
             raise ValueError("tls_cert and tls_key are only of use together: expected both or neither")
         if self.workers > 1 and self.redis.url is None:
             raise ValueError("workers above 1 share their streams over Redis or Valkey: expected redis.url (REDIS_URL) as well")
+        names_known(self.sources, self.sets, self.targets, self.hooks)
         return self

@@ -1,65 +1,27 @@
 """Backups: ``[sources.X]`` what is saved, ``[sets.X]`` what belongs together, ``[targets.X]`` where it may be put back,
-``[hooks.X]`` and ``[changes.X]`` which commands may run, ``[backups]`` where all of it goes and for how long."""
+``[hooks.X]`` which commands may run, ``[backups]`` where all of it goes and for how long."""
 
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from core.settings_types import HttpUrl, Section
+from core.addresses import http_url
+from core.backups.keys import identity_text, recipient
+from core.schedules import cron
+from core.settings_keep import Keep, KeepSettings
+from core.settings_places import PlaceSettings, engine_of, names_database
+from core.settings_types import HttpUrl, Section, secret
 
-Engine = Literal["postgres", "mysql", "mongo", "redis", "bucket", "folder", "weaviate"]
-SCHEMES: dict[str, Engine] = {
-    "postgresql": "postgres",
-    "postgres": "postgres",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "mongodb": "mongo",
-    "mongodb+srv": "mongo",
-    "redis": "redis",
-    "rediss": "redis",
-    "valkey": "redis",
-    "s3": "bucket",
-    "file": "folder",
-    "http": "weaviate",
-    "https": "weaviate",
-}
-"""Engine by the scheme of a place's URL."""
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+"""Of a source, a set, a target and a hook: it goes into keys, file names and addresses."""
+OWN_SOURCES = ("pilothouse", "prefect", "configuration")
+"""What ``up`` saves of itself without being told; a section of such a name says more about it, or replaces it."""
 
-
-def _keep(value: object) -> object:
-    """``7 days`` (any number, any of the rules) as the table it stands for."""
-    if not isinstance(value, str):
-        return value
-    count, _, what = value.strip().partition(" ")
-    rule = {"day": "days", "days": "days", "last": "last", "daily": "daily", "weekly": "weekly", "monthly": "monthly"}.get(what)
-    if not count.isdecimal() or rule is None:
-        raise ValueError('expected a table of rules such as { daily = 7, weekly = 4 }, or "7 days"')
-    return {rule: int(count)}
-
-
-class KeepSettings(Section):
-    """Which good backups of a source stay: the newest of each of so many hours, days, weeks, months, years that have one."""
-
-    days: Annotated[float, Field(ge=0, le=36_500)] = 0
-    """Every one that is younger."""
-    last: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """So many of the newest, whenever they were made."""
-    hourly: Annotated[int, Field(ge=0, le=10_000)] = 0
-    daily: Annotated[int, Field(ge=0, le=10_000)] = 0
-    weekly: Annotated[int, Field(ge=0, le=10_000)] = 0
-    monthly: Annotated[int, Field(ge=0, le=10_000)] = 0
-    yearly: Annotated[int, Field(ge=0, le=10_000)] = 0
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not any(self.model_dump().values()):
-            raise ValueError("keeps nothing: expected at least one rule above zero")
-        return self
-
-
-Keep = Annotated[KeepSettings, BeforeValidator(_keep)]
-DEFAULT_KEEP = KeepSettings(daily=7, weekly=4, monthly=6)
+Cron = Annotated[str, AfterValidator(cron)]
+Recipient = Annotated[str, AfterValidator(recipient)]
 
 
 class StoreSettings(Section):
@@ -72,71 +34,45 @@ class StoreSettings(Section):
     region: str = "us-east-1"
     bucket: Annotated[str, Field(min_length=3, max_length=63)] | None = None
     prefix: Annotated[str, Field(pattern=r"^(?:[\w-][\w.-]*/)*$", max_length=200)] = ""
+    """What our keys in the bucket begin with, such as ``backups/``."""
     access_key: SecretStr | None = None
     secret_key: SecretStr | None = None
     path_style: bool | None = None
+    """As for ``files.path_style``."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.bucket is None:
+            if self.endpoint is not None or self.prefix or self.access_key or self.secret_key:
+                raise ValueError("an S3 store needs a bucket: expected backups.store.bucket as well")
+            return self
+        if self.folder is not None:
+            raise ValueError("expected a folder or a bucket, not both")
+        if (self.access_key is None) != (self.secret_key is None) or (self.endpoint is not None and self.access_key is None):
+            raise ValueError("an S3 store needs both keys: expected access_key and secret_key")
+        return self
 
 
 class BackupSettings(Section):
     """``[backups]``: where backups go, who can open them, and when they run."""
 
     store: StoreSettings = StoreSettings()
-    recipients: tuple[str, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
     """age public keys (``age1…``, ``ssh-ed25519 …``); empty leaves backups unencrypted."""
-    identity: SecretStr | None = None
+    identity: Annotated[SecretStr, secret(identity_text)] | None = None
     """The age secret key with which drills and restores open them: ``file:PATH`` or ``env:NAME``."""
-    keep: Keep = DEFAULT_KEEP
-    """For sources without rules of their own."""
+    keep: Keep = KeepSettings(daily=7, weekly=4, monthly=6)
+    """For sources and sets without rules of their own."""
     fast: bool = False
     """True takes all cores at normal priority; otherwise one core is left free and chat comes first."""
-    schedule: str = "0 2 * * *"
-    """Cron, in ``timezone``: every source and set that has no schedule of its own."""
-    drill_schedule: str = "0 4 * * 0"
+    schedule: Cron = "0 2 * * *"
+    """Cron, in ``timezone``: for every set, and every source that is in no set, without a schedule of its own."""
+    drill_schedule: Cron = "0 4 * * 0"
+    """Cron: when the newest backup of each source is restored to prove it."""
     grace_hours: Annotated[float, Field(gt=0, le=720)] = 6.0
     """Hours after which a backup that should have come counts as late."""
-
-
-class PlaceSettings(Section):
-    """What a source and a target have in common: where the state lies."""
-
-    engine: Engine | None = None
-    """None: by the URL's scheme."""
-    url: SecretStr | None = None
-    """``postgresql://…``, ``mysql://…``, ``mongodb://…``, ``redis://…``, Weaviate's ``http://…``."""
-    path: Path | None = None
-    """A folder, or a file."""
-    databases: tuple[str, ...] = ()
-    """Those of the server to save; empty: the one that the URL names."""
-    all_databases: bool = False
-    """Every database of the server, new ones too."""
-    endpoint: HttpUrl | None = None
-    """Of a bucket's S3 service."""
-    region: str = "us-east-1"
-    bucket: str | None = None
-    access_key: SecretStr | None = None
-    secret_key: SecretStr | None = None
-    api_key: SecretStr | None = None
-    """Weaviate's."""
-
-    @property
-    def kind(self) -> Engine:
-        """The engine, said or by the URL."""
-        if self.engine is not None:
-            return self.engine
-        if self.bucket is not None:
-            return "bucket"
-        scheme = (self.url.get_secret_value() if self.url else "file").partition(":")[0]
-        return SCHEMES[scheme.partition("+")[0] if scheme not in SCHEMES else scheme]
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> Self:
-        if sum(place is not None for place in (self.url, self.path, self.bucket)) != 1:
-            raise ValueError("expected one of url, path and bucket")
-        if self.engine is None and self.url is not None:
-            scheme = self.url.get_secret_value().partition(":")[0]
-            if scheme not in SCHEMES and scheme.partition("+")[0] not in SCHEMES:
-                raise ValueError(f"unknown scheme {scheme!r} in url: expected one of {', '.join(SCHEMES)}")
-        return self
+    smallest: Annotated[int, Field(ge=0)] = 0
+    """Bytes before compression; a source's backup that is smaller counts as failed. 0: only an empty one."""
 
 
 class SourceSettings(PlaceSettings):
@@ -152,24 +88,43 @@ class SourceSettings(PlaceSettings):
     format: Literal["custom", "directory"] = "custom"
     """PostgreSQL: ``directory`` dumps in parallel and needs as much free disk as the dump is large."""
     keep: Keep | None = None
-    schedule: str | None = None
-    recipients: tuple[str, ...] | None = None
+    schedule: Cron | None = None
+    """A source of a set is saved with its set; with a schedule here also by itself."""
+    recipients: tuple[Recipient, ...] | None = None
     """Instead of those of ``[backups]``."""
+    smallest: Annotated[int, Field(ge=0)] | None = None
+    """Instead of that of ``[backups]``."""
     before: tuple[str, ...] = ()
-    """Hooks, by name."""
+    """Hooks, by name; one that fails fails the backup."""
     after: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
-    ping: SecretStr | None = None
+    ping: Annotated[SecretStr, secret(http_url)] | None = None
     """URL of a dead man's switch (healthchecks.io and the like): called at the start, the end, and on failure."""
     drill_target: str | None = None
     """A target to drill in; None: a scratch database on the same server, or an embedded one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _something(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(url := value.get("url"), str | SecretStr):
+            plain = url.get_secret_value() if isinstance(url, SecretStr) else url
+            server = plain.startswith(("postgres", "mysql", "mariadb")) and not names_database(plain)
+            if server and not value.get("databases") and not value.get("all_databases"):
+                raise ValueError(f"expected databases or all_databases, or a database at the end of the {engine_of(plain)} url")
+        return value
+
+
+class TargetSettings(PlaceSettings):
+    """``[targets.X]``: a place that a restore or a drill may write to."""
 
 
 class SetSettings(Section):
     """``[sets.X]``: sources saved in one run, good only when all of them are."""
 
     sources: Annotated[tuple[str, ...], Field(min_length=1)]
-    schedule: str | None = None
+    keep: Keep | None = None
+    """Holds for the set as a whole, whatever its sources' own rules are."""
+    schedule: Cron | None = None
 
 
 class HookSettings(Section):
@@ -177,3 +132,39 @@ class HookSettings(Section):
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    """After which it is ended and counts as failed."""
+
+
+def names_known(
+    sources: Mapping[str, SourceSettings],
+    sets: Mapping[str, SetSettings],
+    targets: Mapping[str, TargetSettings],
+    hooks: Mapping[str, HookSettings],
+) -> None:
+    """Returns when every name fits its uses and leads somewhere. Raises ``ValueError`` that begins with the key."""
+    for section, names in (("sources", sources), ("sets", sets), ("targets", targets), ("hooks", hooks)):
+        for name in names:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{section}.{name}: expected a name of at most 63 letters, digits, dashes and underscores")
+    for name, one in sets.items():
+        if name in sources or name in OWN_SOURCES:
+            raise ValueError(f"sets.{name}: a source has this name; expected another, since backups are asked for by name")
+        _known(f"sets.{name}.sources", one.sources, [*sources, *OWN_SOURCES], "source")
+        if len(set(one.sources)) < len(one.sources):
+            raise ValueError(f"sets.{name}.sources: a source is named twice")
+    for name, source in sources.items():
+        for key in ("before", "after", "failed"):
+            _known(f"sources.{name}.{key}", getattr(source, key), hooks, "hook")
+        if source.drill_target is not None:
+            _known(f"sources.{name}.drill_target", [source.drill_target], targets, "target")
+            if (other := targets[source.drill_target].kind) != source.kind:
+                raise ValueError(f'sources.{name}.drill_target: expected a target of engine "{source.kind}", not "{other}"')
+
+
+def _known(key: str, names: Iterable[str], there: Iterable[str], what: str) -> None:
+    known = sorted(there)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f'{key}: unknown {what} "{name}"; expected one of {", ".join(known) or "[" + what + "s.X], but there is none"}'
+            )

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from core.addresses import MASK, masked
 from core.settings import Settings
+from core.settings_keep import KeepSettings
 from core.settings_sources import PREFIX, Entries, KeyPath, annotation_at, dotted, keys_of, variable
 
 
@@ -17,7 +18,8 @@ def explained(problem: ErrorDetails, entries: Entries) -> str:
     """One line: the source, the key, what was expected. The value itself is left out, since it may be a secret."""
     location = tuple(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    origin = _origin(location or (message.split()[0],), entries)
+    # What is wrong with several keys together is told of the tree; its message begins with the key.
+    origin = _origin(location or tuple(message.split()[0].rstrip(":").split(".")), entries)
     if problem["type"] == "extra_forbidden":
         return f"{origin}: unknown key {dotted(location)}{_suggestion(location, origin.startswith(PREFIX))}"
     if problem["type"] == "missing":
@@ -80,7 +82,7 @@ def _shown(value: object) -> object:
         return [_shown(item) for item in value]
     if isinstance(value, BaseModel):
         return {name: _shown(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, Path):
+    if isinstance(value, Path | KeepSettings):
         return str(value)
     return masked(value) if isinstance(value, str) else value
 

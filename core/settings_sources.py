@@ -106,10 +106,14 @@ def _flat(
 ) -> Iterator[tuple[KeyPath, Entry]]:
     for key, value in table.items():
         path = (*at, key)
-        if isinstance(value, dict) and value and annotation_at(tree, path) is not None:
+        if isinstance(value, dict) and value and _is_table(annotation_at(tree, path)):
             yield from _flat(value, path, tree, origin, folder)
         else:
             yield path, Entry(value, origin, folder)
+
+
+def _is_table(annotation: object) -> bool:
+    return get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
 
 
 def from_variables(environ: Mapping[str, str], tree: type[BaseModel], known: Entries) -> Entries:
