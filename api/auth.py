@@ -25,7 +25,8 @@ class Require(SecurityBase):
     async def __call__(self, request: Request) -> Principal:
         plaintext = self._presented(request)
         if not plaintext:
-            raise Unauthorized("A token is needed: send `Authorization: Bearer TOKEN`.")
+            or_so = " or `authtoken: TOKEN`" if self._authtoken else ""
+            raise Unauthorized(f"A token is needed: send `Authorization: Bearer TOKEN`{or_so}.")
         tokens: Tokens = request.app.state.parts.tokens
         principal = await tokens.verify(plaintext)
         if principal is None:
