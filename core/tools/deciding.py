@@ -39,6 +39,7 @@ def question(offer: Offer, messages: Sequence[Message], info: ModelInfo) -> Ques
     if not texts or len(texts[0]) > info.context * 4 or not offer.cued(texts[0]):
         return None
     drafts = {function_name(tool.id): draft for tool in offer.tools if (draft := _draft(tool, texts)) is not None}
+    drafts = {name: draft for name, draft in drafts.items() if draft.sure} or drafts
     if not drafts:
         return None
     tools = [tool for tool in offer.tools if function_name(tool.id) in drafts]
@@ -100,6 +101,8 @@ def _draft(tool: Tool, texts: Sequence[str]) -> Draft | None:
 
 def _schema(drafts: Mapping[str, Draft]) -> dict[str, Any]:
     choices = [_object({"tool": {"const": name}, "inputs": draft.schema}) for name, draft in drafts.items()]
+    if any(draft.sure for draft in drafts.values()):
+        return choices[0] if len(choices) == 1 else {"anyOf": choices}
     return {"anyOf": [*choices, _object({"tool": {"const": NONE}})]}
 
 

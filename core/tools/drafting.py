@@ -16,6 +16,8 @@ class Draft:
     schema: Mapping[str, Any]
     inputs: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
     examples: Sequence[tuple[str, Mapping[str, Any] | None]] = ()
+    sure: bool = False
+    """The user's words leave no doubt that the tool is meant: the model has no choice, as a small one would choose at random."""
 
 
 Drafting = Callable[[Sequence[str]], Draft | None]

@@ -46,6 +46,7 @@ MODELS = (
     "repeats",
     "too-long",
     "cut-after-5",
+    *("chart", "charts", "endless", "broken-call", "slow-chart-500", "no-tools-400", "no-tools-404", "no-tools-500"),
     {"name": "vision", "vision": True},
 )
 """What the session's API offers: names, or tables of a model's settings."""

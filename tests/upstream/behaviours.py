@@ -5,7 +5,7 @@
 ``stall-after-K`` · ``hang-up[-N]`` (no answer at all) · ``garbage[-after-K]`` · ``cut-after-K`` (a reset) · ``no-finish`` ·
 ``no-done`` · ``error-in-stream[-K]`` · ``refuse-S[-N]`` (status S, to the first N requests or to all; 429 and 503 with
 ``Retry-After: 1``) · ``fail-S[-N]`` (the same with a body of plain text) · ``framing`` (CRLF, comments, split and joined lines,
-no last blank line)
+no last blank line) · and the models of ``tests/upstream/tool_calls.py``
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import orjson
+
+from tests.upstream import tool_calls
 
 CHUNKS = 20
 
@@ -295,5 +297,11 @@ BY_NAME: dict[str, Callable[..., Awaitable[None]]] = {
     "no-done": no_done,
     r"error-in-stream(?:-(\d+))?": error_in_stream,
     "framing": framing,
+    "chart": tool_calls.draws_chart,
+    r"slow-chart-(\d+)": tool_calls.draws_chart,
+    "charts": tool_calls.draws_charts,
+    "endless": tool_calls.endless,
+    "broken-call": tool_calls.broken_call,
+    r"no-tools-(\d{3})": tool_calls.no_tools,
 }
 BEHAVIOURS = [(re.compile(pattern), behaviour) for pattern, behaviour in BY_NAME.items()]

@@ -1,7 +1,9 @@
 """What OpenAI's API refuses in a request: the fake upstream answers 400 with the first complaint."""
 
+import re
 from typing import Any
 
+FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 ROLES = {"system", "developer", "user", "assistant", "tool"}
 PARTS = {"text", "image_url", "input_audio", "file"}
 PARAMETERS = {
@@ -24,7 +26,19 @@ def complaint(body: Any) -> str | None:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         return "Invalid 'messages': empty array"
-    return next((wrong for wrong in map(message_complaint, messages) if wrong), None) or pairing_complaint(messages)
+    found = (*map(tool_complaint, body.get("tools") or []), *map(message_complaint, messages))
+    return next((wrong for wrong in found if wrong), None) or pairing_complaint(messages)
+
+
+def tool_complaint(tool: Any) -> str | None:
+    function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+    if not isinstance(function, dict):
+        return "Invalid value in 'tools[].type'"
+    if not FUNCTION_NAME.fullmatch(str(function.get("name"))):
+        return "Invalid 'tools[].function.name': string does not match pattern '^[a-zA-Z0-9_-]+$'"
+    if function.get("parameters", {"type": "object"}).get("type") != "object":
+        return "Invalid schema for function: schema must have type 'object'"
+    return None
 
 
 def message_complaint(message: Any) -> str | None:
@@ -53,7 +67,12 @@ def pairing_complaint(messages: list[dict[str, Any]]) -> str | None:
         elif waiting:
             break
         else:
-            waiting = {call["id"] for call in message.get("tool_calls") or []}
+            calls = message.get("tool_calls") or []
+            waiting = {call["id"] for call in calls}
+            if len(waiting) < len(calls):
+                return "Duplicate value for 'tool_calls[].id'"
+            if not all(FUNCTION_NAME.fullmatch(call["function"]["name"]) for call in calls):
+                return "Invalid 'messages[].tool_calls[].function.name'"
     if waiting:
         return "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'."
     return None

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from core.charts.chart import Chart, ChartType
 from core.tools.drawing.checking import chart_of
 from core.tools.drawing.forgiving import forgiven
+from core.tools.drawing.sketching import sketched
 from core.tools.tool import Bench, File, Output, Tool, Words
 
 
@@ -122,4 +123,5 @@ TOOL = Tool(
         *("chart", "plot", "graph", "diagram", "histogram", "heatmap", "heat map", "scatter", "visuali", "draw", "pie", "donut"),
         *("图", "画", "可视化", "绘制", "趋势", "走势", "分布", "占比"),
     ),
+    drafting=sketched,
 )
