@@ -43,7 +43,7 @@ def arrange(sheet: Sheet, names: Sequence[str], step: float, room: float, *, all
     # Every fifth or tenth reads better than every seventh.
     slanted = _even(max(1, math.ceil(1.45 * size / (step * _SIN))))
     level = _even(math.ceil((widest + 2 * gap) / step))
-    if (not all_wanted or slanted > 1) and widest <= 9 * size and len(names) >= 3 * level:
+    if (not all_wanted or 1 < slanted >= level / 3) and widest <= 9 * size and len(names) >= 3 * level:
         return Arrangement(names, level, {at: [names[at]] for at in range(0, len(names), level)}, 0.0, LINE * size)
     longest = min(widest, room / _SIN - size)
     cut = sheet.ruler.cut_apart(names[::slanted], size, longest)

@@ -1,38 +1,41 @@
 """A scene as SVG or PNG, through matplotlib's renderers themselves: a Figure with Axes would spend most of its time measuring
-ticks that are laid out here already. Both formats are drawn by the same calls, at 72 dots an inch, where points are pixels."""
+ticks that are laid out here already. Both formats are drawn by the same calls, at 72 dots an inch, where points are pixels.
+
+matplotlib is imported where it is used: it takes half a second, and writes into the user's folders as soon as it is loaded.
+"""
 
 import io
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from xml.sax.saxutils import escape, quoteattr
 
-import matplotlib
 import numpy as np
-from matplotlib.backend_bases import GraphicsContextBase, RendererBase
-from matplotlib.backends.backend_agg import RendererAgg
-from matplotlib.backends.backend_svg import RendererSVG
-from matplotlib.colors import to_rgb
-from matplotlib.font_manager import FontProperties
-from matplotlib.path import Path
-from matplotlib.text import Text
-from matplotlib.transforms import Affine2D
-from PIL import Image
 
 from core.charts.scene import Anchor, Dots, Label, Point, Scene, Sector, Shape, rectangle
 from core.charts.text import FAMILIES, runs
+
+if TYPE_CHECKING:
+    from matplotlib.backend_bases import RendererBase
+    from matplotlib.font_manager import FontProperties
+
+Path = tuple[Sequence[Point], Sequence[int]]
+"""Points, and what each of them does."""
 
 _HALF: dict[Anchor, float] = {"start": 0.0, "middle": 0.5, "end": 1.0}
 _SIDES: dict[Anchor, Literal["left", "center", "right"]] = {"start": "left", "middle": "center", "end": "right"}
 _AT_ONCE = 2_000
 """Dots or rings painted as one path; far longer ones overflow Agg's buffer of cells."""
-_MOVE, _LINE, _CURVE, _CLOSE = int(Path.MOVETO), int(Path.LINETO), int(Path.CURVE4), int(Path.CLOSEPOLY)
+_MOVE, _LINE, _CURVE, _CLOSE = 1, 2, 4, 79
+"""matplotlib's codes of a path's points."""
 
 
 def _settings() -> AbstractContextManager[None]:
     """matplotlib's own settings for as long as a scene is painted."""
+    import matplotlib  # noqa: PLC0415
+
     return matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "pilothouse", "font.sans-serif": FAMILIES, "text.hinting": "none"}
     )
@@ -40,11 +43,13 @@ def _settings() -> AbstractContextManager[None]:
 
 def svg(scene: Scene, title: str, description: str) -> bytes:
     """XML whose texts stay texts, with nothing in it to run, to fetch or to follow; the same bytes for the same scene."""
+    from matplotlib.backends.backend_svg import RendererSVG  # noqa: PLC0415
+
     out = io.StringIO()
     with _settings():
         unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         renderer = RendererSVG(scene.width, scene.height, out, image_dpi=72, metadata=unsaid)  # type: ignore[no-untyped-call]
-        _Painter(scene, renderer).paint()
+        _Painter(scene, renderer, as_text=True).paint()
         renderer.finalize()  # type: ignore[no-untyped-call]
     # matplotlib begins with a document type that names an address, sizes in points, and a style for every element of a page
     # that the picture is set into.
@@ -58,27 +63,35 @@ def svg(scene: Scene, title: str, description: str) -> bytes:
 
 
 def png(scene: Scene) -> bytes:
+    from matplotlib.backends.backend_agg import RendererAgg  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
     with _settings():
         renderer = RendererAgg(scene.width, scene.height, 72)  # type: ignore[no-untyped-call]
-        _Painter(scene, renderer).paint()
+        _Painter(scene, renderer, as_text=False).paint()
     buffer = renderer.buffer_rgba()  # type: ignore[no-untyped-call]
     pixels = Image.frombuffer("RGBA", (scene.width, scene.height), buffer, "raw", "RGBA", 0, 1)
     out = io.BytesIO()
-    pixels.convert("RGB").save(out, "png", compress_level=4)
+    pixels.convert("RGB").save(out, "png", compress_level=2)
     return out.getvalue()
 
 
 class _Painter:
     """One scene's marks as calls of one renderer."""
 
-    def __init__(self, scene: Scene, renderer: RendererBase) -> None:
+    def __init__(self, scene: Scene, renderer: "RendererBase", *, as_text: bool) -> None:
+        from matplotlib.path import Path as DrawnPath  # noqa: PLC0415
+        from matplotlib.text import Text  # noqa: PLC0415
+        from matplotlib.transforms import Affine2D  # noqa: PLC0415
+
         self._scene = scene
         self._renderer = renderer
         self._context = renderer.new_gc()
         # Renderers count from the bottom.
         self._flip = Affine2D().scale(1, -1).translate(0, scene.height)
         self._anchor = Text(rotation_mode="anchor")
-        self._as_text = isinstance(renderer, RendererSVG)
+        self._as_text = as_text
+        self._drawn = DrawnPath
 
     def paint(self) -> None:
         scene = self._scene
@@ -104,14 +117,17 @@ class _Painter:
         dash: tuple[float, ...] = (),
         dot: bool = False,
     ) -> None:
-        context: GraphicsContextBase = self._context
+        context = self._context
         context.set_linewidth(width if stroke else 0.0)
-        context.set_foreground((*to_rgb(stroke or "#000000"), opacity), isRGBA=True)
+        context.set_foreground((*_rgb(stroke or "#000000"), opacity), isRGBA=True)
         context.set_dashes(0, dash or None)
         context.set_capstyle("round" if dot else "butt")
         # Drawn to whole pixels, a dot's line has no length left.
         context.set_snap(False if dot else None)
-        self._renderer.draw_path(context, path, self._flip, (*to_rgb(fill), opacity) if fill else None)
+        points, codes = path
+        # A hundredth of a pixel is more than can be seen, and half the digits.
+        drawn = self._drawn(np.round(points, 2) if points else np.empty((0, 2)), codes)
+        self._renderer.draw_path(context, drawn, self._flip, (*_rgb(fill), opacity) if fill else None)
 
     def _shape(self, shape: Shape) -> None:
         for first in range(0, len(shape.rings), _AT_ONCE):
@@ -125,7 +141,7 @@ class _Painter:
             self._path(_rings(lines, closed=False), stroke=dots.fill, width=2 * dots.radius, opacity=dots.opacity, dot=True)
 
     def _label(self, label: Label) -> None:
-        self._context.set_foreground((*to_rgb(label.colour), 1.0), isRGBA=True)
+        self._context.set_foreground((*_rgb(label.colour), 1.0), isRGBA=True)
         if self._as_text:
             self._anchor.set_position((label.x, self._scene.height - label.y))
             self._anchor.set_horizontalalignment(_SIDES[label.anchor])
@@ -153,8 +169,7 @@ def _rings(rings: Sequence[Sequence[Point]], closed: bool) -> Path:
         if closed:
             points.append(ring[0])
             codes.append(_CLOSE)
-    # A hundredth of a pixel is more than can be seen, and half the digits.
-    return Path(np.round(points, 2) if points else np.empty((0, 2)), codes)
+    return points, codes
 
 
 def _sector(sector: Sector) -> Path:
@@ -163,11 +178,11 @@ def _sector(sector: Sector) -> Path:
     curves = [_CURVE] * (len(outside) - 1)
     if sector.end - sector.start < 360:
         codes = [_MOVE, *curves, _LINE, *curves[: len(inside) - 1], _CLOSE]
-        return Path([*outside, *inside, outside[0]], codes)
+        return [*outside, *inside, outside[0]], codes
     whole = [_MOVE, *curves, _CLOSE]
     if not sector.inner:
-        return Path([*outside, outside[0]], whole)
-    return Path([*outside, outside[0], *inside, inside[0]], [*whole, *whole])
+        return [*outside, outside[0]], whole
+    return [*outside, outside[0], *inside, inside[0]], [*whole, *whole]
 
 
 def _arc(centre: Point, radius: float, start: float, end: float) -> list[Point]:
@@ -186,10 +201,19 @@ def _arc(centre: Point, radius: float, start: float, end: float) -> list[Point]:
 
 
 @lru_cache(maxsize=200)
-def _family(size: float, bold: bool) -> FontProperties:
+def _family(size: float, bold: bool) -> "FontProperties":
+    from matplotlib.font_manager import FontProperties  # noqa: PLC0415
+
     return FontProperties(family=["sans-serif"], size=size, weight="bold" if bold else "normal")
 
 
 @lru_cache(maxsize=200)
-def _file(file: str, size: float) -> FontProperties:
+def _file(file: str, size: float) -> "FontProperties":
+    from matplotlib.font_manager import FontProperties  # noqa: PLC0415
+
     return FontProperties(fname=file, size=size)
+
+
+@lru_cache(maxsize=200)
+def _rgb(colour: str) -> tuple[float, float, float]:
+    return int(colour[1:3], 16) / 255, int(colour[3:5], 16) / 255, int(colour[5:], 16) / 255

@@ -12,12 +12,12 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
-
-import matplotlib
-from matplotlib.ft2font import FT2Font, LoadFlags
+from typing import TYPE_CHECKING, Literal
 
 from core.errors import PartMissing
+
+if TYPE_CHECKING:
+    from matplotlib.ft2font import FT2Font
 
 FAMILIES = ["Noto Sans SC", "PingFang SC", "Microsoft YaHei"]
 """What an SVG asks its reader for, before its default sans-serif."""
@@ -34,6 +34,8 @@ _WORDS = re.compile(f"[{_IDEOGRAPHS}][{_CLOSING}]*|[^\\s{_IDEOGRAPHS}]+")
 @cache
 def fonts() -> tuple[str, str]:
     """The files of Noto Sans SC and DejaVu Sans, in the order they are tried. Raises ``PartMissing``."""
+    import matplotlib  # noqa: PLC0415  (loading it writes into the user's folders)
+
     package = find_spec("zhplot")
     folders = package.submodule_search_locations if package else None
     chinese = Path(folders[0] if folders else "zhplot", "fonts", "NotoSansSC-Regular.ttf")
@@ -43,13 +45,17 @@ def fonts() -> tuple[str, str]:
 
 
 @cache
-def _font(file: str) -> FT2Font:
+def _font(file: str) -> "FT2Font":
+    from matplotlib.ft2font import FT2Font  # noqa: PLC0415
+
     return FT2Font(file)
 
 
 @lru_cache(maxsize=30_000)
 def _advances(char: str) -> tuple[float | None, float | None]:
     """The width of ``char`` in either font, in ems; None where it has no glyph."""
+    from matplotlib.ft2font import LoadFlags  # noqa: PLC0415
+
     found: list[float | None] = []
     for file in fonts():
         font = _font(file)
