@@ -63,7 +63,7 @@ class Starting:
         """What chat needs, side by side; the first that fails ends the others."""
         try:
             async with asyncio.TaskGroup() as group:
-                for step in (self._database, self._streams, self._model, self._api):
+                for step in (self._database, self._streams, self._files, self._model, self._api):
                     group.create_task(step(), name=step.__name__)
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
@@ -125,6 +125,13 @@ class Starting:
         began, source = monotonic(), self._settings.origins.get("redis.url", "the settings")
         await check_redis(self._settings.redis, source)
         self._say(f"streams: {place(url.get_secret_value())} from {source} ({monotonic() - began:.1f} s)")
+
+    async def _files(self) -> None:
+        """Only where they go: a bucket that is away stops nothing."""
+        files, origins = self._settings.files, self._settings.origins
+        if files.in_bucket:
+            source = origins.get("files.endpoint") or origins.get("files.bucket", "the settings")
+            self._say(f"files: {place(files.endpoint) if files.endpoint else 'AWS'}/{files.bucket} from {source}")
 
     async def _model(self) -> None:
         settings = self._settings

@@ -13,7 +13,7 @@ import psutil
 
 from tests.waiting import eventually
 
-_OURS = ("DATABASE_URL", "REDIS_", "PREFECT_", "LLM_", "OPENAI_", "OLLAMA_", "PILOTHOUSE_", "PG_BIN", "PORT")
+_OURS = ("DATABASE_URL", "REDIS_", "PREFECT_", "LLM_", "OPENAI_", "OLLAMA_", "PILOTHOUSE_", "MINIO_", "PG_BIN", "PORT")
 
 
 class RunningUp:
