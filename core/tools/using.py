@@ -16,7 +16,7 @@ from core.history import estimate
 from core.markdown import link, picture
 from core.store.turns import NewTurn
 from core.tools.calls import CallResult, Link, ToolCall
-from core.tools.offering import Offer, Ways
+from core.tools.offering import Offer, Ways, function_name
 from core.tools.tool import Tool
 from core.voice import Voice
 
@@ -34,6 +34,8 @@ SHOWN = "(shown to the user already)"
 PICTURE_SHOWN = (
     "The user sees the picture already, above your answer. Do not link to it and do not repeat it; say briefly what it shows."
 )
+
+ONE_SENTENCE = "Say in one short sentence what it shows."
 
 
 class Caller(Protocol):
@@ -53,13 +55,21 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a model is told of a call: one that called a tool itself, and one that only decided on it."""
+
+    result: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
-    """A call and what the model is told of it. ``arguments`` is a JSON object, whatever the model sent."""
+    """A call and what came of it. ``arguments`` is a JSON object, whatever the model sent."""
 
     id: str
     name: str
     arguments: str
-    result: str
+    told: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,7 @@ class ToolUse:
     most_rounds: int
     token_id: str | None = None
     rounds: list[Round] = field(default_factory=list)
-    _results: dict[tuple[str, bytes], asyncio.Task[str]] = field(default_factory=dict)
+    _results: dict[tuple[str, bytes], asyncio.Task[Told]] = field(default_factory=dict)
     """By tool and inputs: a model that repeats itself is told the same again, and nothing runs or shows twice."""
     _ids: set[str] = field(default_factory=set)
     _turned: dict[tuple[str, str], ToolWay] = field(default_factory=dict)
@@ -128,22 +138,22 @@ class ToolUse:
         limit = context // SHARE // max(len(one.calls) for one in self.rounds)
         if self.way(info) == "native":
             return [*messages, *(said for one in self.rounds for said in _as_calls(one, limit))]
-        results = [f"({call.name} was used. {_cut(call.result, limit)})" for one in self.rounds for call in one.calls]
-        return _with_words(messages, "\n".join(results))
+        words = [_cut(call.told.words, limit) for one in self.rounds for call in one.calls]
+        return _with_words(messages, "\n".join(words))
 
     async def _used(self, wanted: Wanted, allowed: bool) -> Used:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name)[:64] or "unnamed"
         inputs: Mapping[str, Any] | None = None
         try:
             inputs = _inputs(wanted.arguments)
-            result = await self._result(wanted, inputs, allowed)
+            said = await self._result(wanted, inputs, allowed)
         except PilothouseError as error:
             tool = self.offer.find(wanted.name)
             self.voice.tool(wanted.id, tool.id if tool else wanted.name[:64], "failed", error=told(error))
-            result = f"Error: {error.message}"
-        return Used(wanted.id, name, orjson.dumps(inputs or {}).decode(), result)
+            said = Told(f"Error: {error.message}", f"({name} was tried for this, and failed: {error.message})")
+        return Used(wanted.id, name, orjson.dumps(inputs or {}).decode(), said)
 
-    async def _result(self, wanted: Wanted, inputs: Mapping[str, Any], allowed: bool) -> str:
+    async def _result(self, wanted: Wanted, inputs: Mapping[str, Any], allowed: bool) -> Told:
         """Raises what the call failed with."""
         tool = self.offer.find(wanted.name)
         if tool is None:
@@ -160,13 +170,13 @@ class ToolUse:
             self._results.pop(same, None)  # asked again, it may succeed
             raise
 
-    async def _shown(self, call_id: str, tool: Tool, inputs: Mapping[str, Any]) -> str:
+    async def _shown(self, call_id: str, tool: Tool, inputs: Mapping[str, Any]) -> Told:
         self.voice.tool(call_id, tool.id, "running", inputs=inputs)
         result = await self._called(call_id, tool, inputs)
         self.voice.tool(call_id, tool.id, "done", output=result.output)
         for each in result.links:
             self.voice.insert(picture(each.url, each.alt or each.name) if _is_picture(each) else link(each.url, each.name))
-        return _said(result)
+        return _told(tool, result)
 
     async def _called(self, call_id: str, tool: Tool, inputs: Mapping[str, Any]) -> CallResult:
         asked = ToolCall(tool.id, inputs, "chat", self.token_id, self.turn.session_id, self.turn.id)
@@ -213,7 +223,7 @@ def _as_calls(one: Round, limit: int) -> list[Message]:
         {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in one.calls
     ]
     reasoning = {"reasoning_content": one.reasoning} if one.reasoning else {}
-    results = [{"role": "tool", "tool_call_id": call.id, "content": _cut(call.result, limit)} for call in one.calls]
+    results = [{"role": "tool", "tool_call_id": call.id, "content": _cut(call.told.result, limit)} for call in one.calls]
     return [{"role": "assistant", "content": one.text or None, "tool_calls": calls} | reasoning, *results]
 
 
@@ -234,15 +244,18 @@ def _is_picture(link: Link) -> bool:
     return link.media_type.startswith("image/")
 
 
-def _said(result: CallResult) -> str:
-    """What the model is told. It would garble the address of a file; the reader has it already."""
+def _told(tool: Tool, result: CallResult) -> Told:
+    """A model would garble the address of a file; the reader has it already."""
     shown = {each.url for each in result.links}
     output = {
         key: SHOWN if isinstance(value, str) and any(url in value for url in shown) else value
         for key, value in result.output.items()
     }
     text = orjson.dumps(output).decode()
-    return f"{text}\n{PICTURE_SHOWN}" if any(map(_is_picture, result.links)) else text
+    pictures = "; ".join(each.alt or each.name for each in result.links if _is_picture(each))
+    if not pictures:
+        return Told(text, f"({function_name(tool.id)} was used for this: {text})")
+    return Told(f"{text}\n{PICTURE_SHOWN}", f"(The user has just been shown a picture: {pictures})\n{ONE_SENTENCE}")
 
 
 def _cut(text: str, tokens: int) -> str:

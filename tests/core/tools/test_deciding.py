@@ -26,7 +26,8 @@ async def test_a_model_without_tool_calls_decides_by_a_schema() -> None:
     ]  # fmt: skip
     (only,) = answered.messages
     assert only["role"] == "user"
-    assert only["content"].startswith("Draw a map of Paris\n\n(maps_draw was used.")
+    assert only["content"].startswith("Draw a map of Paris\n\n(The user has just been shown a picture: Map of")
+    assert "http" not in only["content"]
     assert "response_format" not in answered.options
 
 
@@ -54,7 +55,7 @@ async def test_a_decision_that_fails_as_a_tool_is_told_to_the_model() -> None:
     scene = Scene(model, text="the weather", way="schema")
     scene.caller.answers = {"bad": InputInvalid("city: no such city")}
     assert (await scene.turn.attempt()).answer == "Sorry."
-    assert "Error: city: no such city" in model.requests[1].messages[0]["content"]
+    assert "and failed: city: no such city" in model.requests[1].messages[0]["content"]
 
 
 async def test_questions_without_a_cue_cost_nothing_more() -> None:
