@@ -1,8 +1,5 @@
 """The real SmolLM2 on llama.cpp, through the same block."""
 
-import asyncio
-import socket
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -13,35 +10,18 @@ from pydantic import SecretStr
 from blocks.models import ModelProvider
 from core.answers import Answer
 from core.conversation import ModelRequest
-from core.errors import ContextExceeded, PilothouseError, ProviderFailed
-from tests.waiting import eventually
+from core.errors import ContextExceeded, ProviderFailed
+from tests.smollm import KEY, smollm_server
 
 pytest.importorskip("xllamacpp", reason="xllamacpp has no wheel for this platform")
 
 
 @pytest.fixture
 async def smollm(tmp_path: Path) -> AsyncGenerator[ModelProvider, None]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    key = tmp_path / "key"
-    key.write_text("sk-smollm")
-    command = [sys.executable, "-m", "deployments.model_server", "--port", str(port), "--key-file", str(key)]
-    with (tmp_path / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-        provider = ModelProvider(name="demo", base_url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("sk-smollm"))
-
-        async def up() -> bool:
-            assert process.returncode is None, (tmp_path / "log").read_text()[-2000:]
-            try:
-                return bool(await provider.models_now())
-            except PilothouseError:
-                return False
-
-        await eventually(up, within=60, what="the model server answers")
+    async with smollm_server(tmp_path) as base_url:
+        provider = ModelProvider(name="demo", base_url=base_url, api_key=SecretStr(KEY))
         yield provider
         await provider.aclose()
-        process.terminate()
-        await process.wait()
 
 
 async def answered(provider: ModelProvider, text: str, **options: object) -> Answer:

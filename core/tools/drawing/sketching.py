@@ -76,8 +76,9 @@ def sketched(texts: Sequence[str]) -> Draft | None:
         found, said = next(((one, text) for text in texts[1:] if (one := figures(text)) is not None), (None, newest))
     if found is not None:
         schema = _schema(newest, said, len(found.series))
-        sure = PICTURE.search(newest) is not None and (REQUEST.search(newest) or BEGINS.match(newest)) is not None
-        return Draft(schema, partial(_of_figures, found, f"{newest}\n{said}"), EXAMPLES, sure)
+        asked = said is not newest or REQUEST.search(newest) or BEGINS.match(newest)
+        sure = asked and PICTURE.search(newest) is not None
+        return Draft(schema, partial(_of_figures, found, f"{newest}\n{said}"), EXAMPLES, bool(sure))
     if len(numbers) < 2:
         return None
     schema = _schema(newest, newest, 1, sorted(set(numbers)))

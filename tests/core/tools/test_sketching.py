@@ -56,6 +56,7 @@ def test_kinds_that_the_user_names_are_the_choice() -> None:
 
 def test_a_chart_may_be_asked_of_what_was_said_before() -> None:
     draft = asked("Now as a pie chart", "thanks", FRUIT)
+    assert draft.sure
     assert drawn(draft, chartType="pie", title="")["series"] == [{"name": "", "values": [3, 5, 2]}]
     assert sketched(("Tell me about a pie chart", FRUIT)) is None
 
