@@ -1,9 +1,9 @@
 """The manifest beside every backup: all that is needed to find, check, open and compare it without our database."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 VERSION = 1
 NAME = "manifest.json"
@@ -37,8 +37,10 @@ class Manifest(_Model):
     engine: str
     set_name: str | None = None
     set_id: str | None = None
-    started_at: datetime
-    finished_at: datetime
+    set_sources: tuple[str, ...] = ()
+    """All that the set's run should have saved."""
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
     server: str
     tool: str | None = None
     databases: tuple[str, ...] = ()
@@ -62,6 +64,11 @@ class Manifest(_Model):
         return sum(part.plain_size for part in self.parts)
 
     @property
+    def folder(self) -> str:
+        """Where its objects lie."""
+        return folder_of(self.source, self.started_at, self.id)
+
+    @property
     def seconds(self) -> float:
         return (self.finished_at - self.started_at).total_seconds()
 
@@ -71,5 +78,5 @@ class Manifest(_Model):
 
 
 def folder_of(source: str, started_at: datetime, backup_id: str) -> str:
-    """Where a backup's objects lie: ``SOURCE/YYYY/MM/DD/HHMMSSZ-ID/``; ``started_at`` in UTC."""
-    return f"{source}/{started_at:%Y/%m/%d/%H%M%SZ}-{backup_id[-12:]}/"
+    """Where a backup's objects lie: ``SOURCE/YYYY/MM/DD/HHMMSSZ-ID/``, of the time in UTC."""
+    return f"{source}/{started_at.astimezone(UTC):%Y/%m/%d/%H%M%SZ}-{backup_id[-12:]}/"
