@@ -1,7 +1,9 @@
 """chat_turn: one turn answered outside any conversation, where it makes sense and nowhere else."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,7 +24,7 @@ CONFIG = """
 [providers.fake]
 base_url = "{url}"
 api_key = "{key}"
-models = [{{name = "plain"}}, {{name = "echo"}}, {{name = "refuse-401"}}, {{name = "cut-after-3"}}]
+models = [{{name = "plain"}}, {{name = "echo"}}, {{name = "refuse-401"}}, {{name = "cut-after-3"}}, {{name = "chart"}}]
 """
 
 
@@ -50,8 +52,8 @@ class Asked:
         await self._sessions.create(self.id)
         return self
 
-    async def turn(self, text: str, status: Status, model: str = "plain", said: str = "half an") -> str:
-        turn = NewTurn(new_id(), self.id, "gone", [{"role": "user", "content": text}], {"model": model})
+    async def turn(self, text: str, status: Status, model: str = "plain", said: str = "half an", **options: Any) -> str:
+        turn = NewTurn(new_id(), self.id, "gone", [{"role": "user", "content": text}], {"model": model, **options})
         await self.turns.begin(turn)
         error = None if status == "done" else {"code": "turn_interrupted", "message": "Once upon a time."}
         message = {"role": "assistant", "content": said} if said else None
@@ -105,6 +107,19 @@ async def test_a_users_message_is_asked_again_as_a_new_turn(asked: Asked) -> Non
     assert result["turnId"] != first
     assert (await asked.turns.get(result["turnId"])).answer == "3 messages, the last: hello"
     assert (await asked.turns.get(first)).answer == "yes"
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+async def test_the_tools_of_a_turn_are_there_again(asked: Asked, repeated: bool) -> None:
+    turn_id = await asked.turn("Draw", "failed", model="chart", said="", tool_ids=["drawing/chart", "no/longer"])
+    if repeated:
+        turn_id = await asked.turn("Draw", "done", model="chart", said="yes", tool_ids=["drawing/chart"])
+        turn_id = (await chat_turn(message_id=f"{turn_id}.0"))["turnId"]
+    else:
+        await chat_turn(turn_id=turn_id)
+    answer = (await asked.turns.get(turn_id)).answer
+    assert re.search(r"!\[[^\]]+\]\(http[^)]+\)", answer)
+    assert answer.endswith("1 results.")
 
 
 async def test_a_turn_that_was_answered_is_left_alone(asked: Asked) -> None:
