@@ -13,7 +13,7 @@ from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
 from tests.valkey import ValkeyServer
 
-pytest_plugins = ["tests.mariadb", "tests.prefect_server", "tests.s3", "tests.upstream"]
+pytest_plugins = ["tests.mariadb", "tests.postgres_filled", "tests.prefect_server", "tests.s3", "tests.upstream"]
 
 
 @pytest.fixture(scope="session")

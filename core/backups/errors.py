@@ -1,5 +1,7 @@
 """What goes wrong with a backup or a restore, told apart because each asks for something else of the operator."""
 
+from collections.abc import Sequence
+
 from core.errors import PilothouseError
 
 
@@ -50,6 +52,16 @@ class RestoreFailed(PilothouseError):
     """The restore broke off; its target is not complete."""
 
     code = "restore_failed"
+
+
+class ExtensionMissing(RestoreFailed):
+    """The target's server does not have an extension that the backup needs; nothing was touched. ``extensions`` names them."""
+
+    code = "extension_missing"
+
+    def __init__(self, message: str, *, extensions: Sequence[str] = (), retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.extensions = tuple(extensions)
 
 
 class RestoreDiffers(PilothouseError):

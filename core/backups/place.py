@@ -62,7 +62,7 @@ class Part:
     """Unique in the backup, and safe in a key: ``dify.pgdump``, ``globals.sql``."""
     format: str
     """What opens it, such as ``pg_custom``, ``sql``, ``rdb``, ``tar``, ``bson``."""
-    open: Callable[[], AbstractContextManager[Stream]]
+    open: Callable[[], AbstractContextManager[Stream]] = field(repr=False)
     packed: bool = False
     """The stream is compressed already."""
 

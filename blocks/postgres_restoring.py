@@ -1,0 +1,265 @@
+"""Putting a ``pg_dump`` archive back, in a thread.
+
+An archive in one stream goes through ``pg_restore`` as it comes: definitions and rows first, without a disk. Its table of
+contents lies at its head, which is kept aside; indexes, constraints and triggers are made from that afterwards, several at once.
+A directory archive is unpacked first, and all of it is restored several things at once.
+"""
+
+import errno
+import io
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from blocks.dump_process import Ended, Tool, feed, output_of, run
+from blocks.handover import CHUNK
+from blocks.postgres_archive import Archive, archive
+from blocks.postgres_tools import GONE, Programs, tool
+from core.backups.errors import (
+    BackupDamaged,
+    ExtensionMissing,
+    NoRoom,
+    PlaceUnavailable,
+    RestoreFailed,
+    TargetNotEmpty,
+    ToolTooOld,
+)
+from core.backups.place import Stream
+from core.errors import PilothouseError
+
+HEAD = 4 << 20
+"""Bytes read at first to find the table of contents; four times as many where it does not end there."""
+LARGEST_HEAD = 1 << 30
+HARMLESS = (
+    'unrecognized configuration parameter "transaction_timeout"',
+    'unrecognized configuration parameter "idle_in_transaction_session_timeout"',
+    'schema "public" already exists',
+)
+"""What programs that are newer than the server ask for in vain, and what every database has."""
+OF_ONE_TABLE = ("already exists", "does not exist", "there is no unique constraint matching")
+"""What is no failure where one table alone comes back: its types may be there still, and the tables that it refers to be gone."""
+ROLES_THERE = re.compile(r'role "[^"]*" already exists')
+_ME = r'^(?:CREATE|ALTER|DROP) ROLE (?:{0}|"{0}")(?:[ ;]|$)'
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The database that is restored into, and what its server has."""
+
+    place: str
+    programs: Programs
+    environment: dict[str, str]
+    user: str
+    powerful: bool
+    """A superuser, who may make things owned by others."""
+    roles: Collection[str]
+    extensions: Collection[str]
+    """Those that can be loaded."""
+    tables: Mapping[str, str]
+    """How they are shown, by schema and name with a space between them."""
+    jobs: int
+    scratch: Path | None
+
+
+class Restoring:
+    """One restore of one archive; ``stopped`` ends it."""
+
+    def __init__(self, target: Target, only: str | None, stopped: Event) -> None:
+        schema, dot, table = (only or "").rpartition(".")
+        self._target = target
+        self._only = (schema if dot else "public", table) if only else None
+        self._stopped = stopped
+
+    def custom(self, stream: Stream) -> None:
+        """A single stream. Raises ``RestoreFailed``, ``ExtensionMissing``, ``TargetNotEmpty``, ``PlaceUnavailable``, …"""
+        with self._folder() as folder:
+            head = folder / "head"
+            contents = self._head(stream, head)
+            choices = self._choices(contents, folder)
+            with head.open("rb") as start:
+                whole = _Chained(start, stream)
+                first = self._tool("--section=pre-data", "--section=data", *choices)
+                self._judge(feed(first, whole, self._stopped))
+            self._judge(run(self._tool("--section=post-data", f"--jobs={self._target.jobs}", *choices, head), self._stopped))
+
+    def directory(self, stream: Stream) -> None:
+        """A tar of a directory archive. Raises as ``custom``, and ``NoRoom``."""
+        with self._folder() as folder:
+            unpacked = folder / "archive"
+            unpacked.mkdir()
+            _unpack(stream, unpacked, self._stopped)
+            contents = self._contents(unpacked)
+            if contents is None:
+                raise BackupDamaged(f"{self._target.place}: pg_restore does not find its table of contents in the backup.")
+            choices = self._choices(contents, folder)
+            self._judge(run(self._tool(f"--jobs={self._target.jobs}", *choices, unpacked), self._stopped))
+
+    def roles(self, stream: Stream) -> None:
+        """The globals of ``pg_dumpall``. Roles that exist get the attributes they had; the role that restores stays as it is."""
+        lines = _Lines(stream, re.compile(_ME.format(re.escape(self._target.user)).encode()))
+        command = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=0", "--file=-")
+        worth = _worth((ROLES_THERE.pattern,), "psql:", "ERROR")
+        ended = feed(self._with_worth("psql", command, worth), lines, self._stopped)
+        if ended.code or ended.lines:
+            raise self._failed(ended)
+
+    def _head(self, stream: Stream, head: Path) -> Archive:
+        size, wanted = 0, HEAD
+        with head.open("wb") as file:
+            while True:
+                while size < wanted and (chunk := stream.read(CHUNK)):
+                    size += len(chunk)
+                    file.write(chunk)
+                file.flush()
+                contents = self._contents(head)
+                if contents is not None:
+                    return contents
+                if size < wanted or wanted >= LARGEST_HEAD:
+                    raise BackupDamaged(f"{self._target.place}: pg_restore does not find its table of contents in the backup.")
+                wanted *= 4
+
+    def _contents(self, source: Path) -> Archive | None:
+        listed = self._told("--list", source)
+        if listed is None or self._only is None:
+            return None if listed is None else archive(listed)
+        return archive(listed, self._told("--verbose", "--schema-only", "--file=-", source) or "")
+
+    def _told(self, *arguments: str | Path) -> str | None:
+        """What ``pg_restore`` prints; None when it cannot read the archive (yet)."""
+        ends: list[Ended] = []
+
+        def judge(ended: Ended) -> PilothouseError | None:
+            ends.append(ended)
+            if any("unsupported version" in words for words in ended.words):
+                return ToolTooOld(
+                    f"{self._target.place}: the backup was made by a newer pg_dump than {self._target.programs.version}, the "
+                    "newest here: install newer PostgreSQL programs, or set PG_BIN to their folder."
+                )
+            return None
+
+        printed = io.BytesIO()
+        with output_of(tool(self._target.programs, "pg_restore", arguments, {}), judge) as output:
+            while chunk := output.read():
+                printed.write(chunk)
+        return printed.getvalue().decode(errors="replace") if ends[-1].code == 0 else None
+
+    def _choices(self, contents: Archive, folder: Path) -> Sequence[str]:
+        """What to leave out. Finds what cannot work before anything is touched."""
+        target = self._target
+        if missing := sorted(contents.extensions - set(target.extensions)):
+            raise ExtensionMissing(
+                f"{target.place}: the server has no extension {', '.join(missing)}, which the backup needs: install it there.",
+                extensions=missing,
+            )
+        schema, table = self._only or (None, None)
+        wanted = contents.tables if self._only is None else {f"{schema} {table}"}
+        if there := sorted(target.tables[name] for name in wanted & target.tables.keys()):
+            raise TargetNotEmpty(
+                f"{target.place} has {len(there)} of the backup's tables already, such as {there[0]}: "
+                "rename or drop them first, or restore into an empty database."
+            )
+        chosen = contents.use_list(schema, table, extension_comments=target.powerful)
+        if chosen == "":
+            raise RestoreFailed(f"The backup has no table {schema}.{table}.")
+        choices = []
+        if chosen is not None:
+            listed = folder / "list"
+            listed.write_text(f"{chosen}\n", encoding="utf-8")
+            choices.append(f"--use-list={listed}")
+        if not (target.powerful and contents.owners <= set(target.roles)):
+            choices += ["--no-owner", "--no-privileges"]
+        return choices
+
+    def _tool(self, *arguments: str | Path) -> Tool:
+        tolerated = (*map(re.escape, HARMLESS), *(map(re.escape, OF_ONE_TABLE) if self._only else ()))
+        worth = _worth(tolerated, "pg_restore: error:", "pg_restore: fatal:", "FATAL:")
+        return self._with_worth("pg_restore", ("--no-password", "--dbname=", *arguments), worth)
+
+    def _with_worth(self, name: str, arguments: Sequence[str | Path], worth: Callable[[str], bool]) -> Tool:
+        made = tool(self._target.programs, name, arguments, self._target.environment)
+        return Tool(made.command, made.environment, made.secrets, worth, strict=name == "pg_restore")
+
+    def _judge(self, ended: Ended) -> None:
+        """``pg_restore`` goes on after an error and ends with 1, also for the harmless ones, which are not kept."""
+        if ended.code not in {0, 1} or ended.lines:
+            raise self._failed(ended)
+
+    def _failed(self, ended: Ended) -> PilothouseError:
+        said = " ".join(ended.words)
+        if ended.code > 0 and any(words in said for words in GONE):
+            return PlaceUnavailable(f"{self._target.place}: PostgreSQL broke off the restore ({ended}).", retry_after=30)
+        count = f"{ended.lines} errors; " if ended.lines > 1 else ""
+        return RestoreFailed(f"{self._target.place}: {count}{ended}")
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="pilothouse-restore-", dir=self._target.scratch) as folder:
+            yield Path(folder)
+
+
+class _Chained:
+    """A file, and then the rest of the stream that it is the head of."""
+
+    def __init__(self, *streams: Stream) -> None:
+        self._streams = list(streams)
+
+    def read(self, size: int = CHUNK, /) -> bytes:
+        while self._streams:
+            if chunk := self._streams[0].read(size):
+                return chunk
+            del self._streams[0]
+        return b""
+
+
+class _Lines:
+    """A stream without the lines that match."""
+
+    def __init__(self, stream: Stream, without: re.Pattern[bytes]) -> None:
+        self._stream = stream
+        self._without = without
+        self._rest = b""
+
+    def read(self, _: int = CHUNK, /) -> bytes:
+        while chunk := self._stream.read(CHUNK):
+            whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
+            kept = [line for line in whole.split(b"\n") if not self._without.match(line)]
+            if newline and kept:
+                return b"\n".join(kept) + b"\n"
+        last, self._rest = self._rest, b""
+        return last
+
+
+def _worth(tolerated: Sequence[str], *marks: str) -> Callable[[str], bool]:
+    """Whether a line tells of an error; what else is said may quote rows."""
+    harmless = re.compile("|".join(tolerated))
+    return lambda line: any(mark in line for mark in marks) and not harmless.search(line)
+
+
+def _unpack(stream: Stream, folder: Path, stopped: Event) -> None:
+    """Plain files of plain names only."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as packed:  # type: ignore[call-overload]
+            for member in packed:
+                source = packed.extractfile(member)
+                if source is None or not re.fullmatch(r"[\w.-]+", member.name) or member.name.startswith("."):
+                    raise BackupDamaged("The backup's tar holds something that pg_dump does not write.")
+                with (folder / member.name).open("wb") as file:
+                    while chunk := source.read(CHUNK):
+                        file.write(chunk)
+                        if stopped.is_set():
+                            raise RestoreFailed("The restore was broken off.")
+    except tarfile.TarError as error:
+        raise BackupDamaged(f"The backup's tar cannot be read ({error}).") from None
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            free = shutil.disk_usage(folder).free
+            raise NoRoom(f"{folder.parent.parent} has no room to unpack the backup ({free:,} bytes left).") from error
+        raise
+    while stream.read(CHUNK):  # to its end, where it is checked
+        pass
