@@ -144,9 +144,10 @@ class Reading:
         request = ModelRequest(info.name, self._fitted(info, offered=offered), options)
         self._voice.speak_for(info.name)
         heard = Answer()
+        as_it_comes = self._tools is None or not (offered or self._tools.rounds)
         async with aclosing(model.stream(request)) as chunks:
             async for chunk in chunks:
-                if self._tools is None:
+                if as_it_comes:
                     self._voice.say(chunk)
                     continue
                 if offered:

@@ -96,3 +96,26 @@ def test_a_wrong_request_is_told_from_a_wrong_key() -> None:
 
     assert kind("Invalid 'tools'") is kind("temperature: too large", 422) is RequestRefused
     assert kind("API key not valid. Please pass a valid API key.") is kind("no access", 403) is ProviderFailed
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "registry.ollama.ai/library/gemma:2b does not support tools"),
+        (400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+        (404, "No endpoints found that support tool use."),
+        (500, "tools param requires --jinja flag"),
+        (501, "function calling is not implemented"),
+    ],
+)
+def test_a_refusal_of_tools_is_one_whatever_its_status(status: int, words: str) -> None:
+    body = orjson.dumps({"error": {"message": words}})
+    assert isinstance(from_status("P", status, {}, body, NOTHING, of_tools=True), RequestRefused)
+    if status >= 500:
+        assert isinstance(from_status("P", status, {}, body, NOTHING), ProviderUnavailable)
+
+
+@pytest.mark.parametrize(("status", "words"), [(429, "too many tools today"), (500, "out of memory"), (503, "overloaded")])
+def test_other_failures_of_requests_with_tools_are_what_they_are(status: int, words: str) -> None:
+    body = orjson.dumps({"error": {"message": words}})
+    assert isinstance(from_status("P", status, {}, body, NOTHING, of_tools=True), ProviderUnavailable)
