@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import BigInteger, DateTime, Index, Text, delete, exists, func, or_, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.errors import NotFound
@@ -57,6 +56,13 @@ _OVER = or_(
     StoredFile.session_id.is_not(None) & ~exists().where(_OF_SESSION),
 )
 
+# As text, because SQLAlchemy would compile this statement anew each time.
+_ADD = text("""
+    INSERT INTO pilothouse.files (key, name, media_type, size, session_id, tool_run_id, expires_at)
+    VALUES (:key, :name, :media_type, :size, :session_id, :tool_run_id, now() + make_interval(secs => :seconds))
+    ON CONFLICT (key) DO NOTHING
+""")
+
 
 class Files:
     """Questions about files."""
@@ -83,10 +89,10 @@ class Files:
             "size": size,
             "session_id": session_id,
             "tool_run_id": tool_run_id,
-            "expires_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, days * 86_400),
+            "seconds": days * 86_400,
         }
         async with self._store.single() as connection:
-            await connection.execute(insert(StoredFile).values(row).on_conflict_do_nothing(index_elements=["key"]))
+            await connection.execute(_ADD, row)
 
     async def get(self, key: str) -> FileRecord:
         """Raises ``NotFound`` when there is none, its time is over or its session has expired."""
