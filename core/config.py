@@ -25,6 +25,7 @@ from core.settings import (
 from core.settings_aliases import from_aliases
 from core.settings_shown import Described, as_variables, describe, explained
 from core.settings_sources import (
+    PROVENANCE,
     Entries,
     KeyPath,
     dotted,
@@ -48,6 +49,7 @@ __all__ = [
     "Settings",
     "apply_environment",
     "as_variables",
+    "bare_environment",
     "child_environment",
     "describe",
     "load_settings",
@@ -55,6 +57,29 @@ __all__ = [
 ]
 
 FILE = "pilothouse.toml"
+PLAIN = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "XDG_RUNTIME_DIR",
+        "SSH_AUTH_SOCK",
+        "NO_PROXY",
+        "no_proxy",
+        "DOCKER_HOST",
+        "DOCKER_CONFIG",
+        "COMPOSE_FILE",
+        "COMPOSE_PROJECT_NAME",
+        "KUBECONFIG",
+    ]
+)
+"""Variables that hold no secrets, for commands that are not ours."""
 
 
 def load_settings(
@@ -80,7 +105,7 @@ def load_settings(
     aliases = from_aliases(variables, entries | own)
     entries |= aliases.entries | own | arguments
     for path, entry in entries.items():
-        if path[0] in ("origins", "hints"):  # the tree's own notes, not settings
+        if path[0] in PROVENANCE:
             raise ConfigurationInvalid(f"{entry.origin}: unknown key {path[0]}")
     values = base | {path: settled(path, entry, Settings, variables) for path, entry in entries.items()}
     try:
@@ -88,7 +113,8 @@ def load_settings(
     except ValidationError as error:
         raise ConfigurationInvalid("\n".join(explained(problem, entries) for problem in error.errors())) from None
     origins = {dotted(path): entry.origin for path, entry in entries.items()}
-    return settings.model_copy(update={"origins": origins, "hints": (*hints, *aliases.hints)})
+    read_from = None if file is None else file.absolute()
+    return settings.model_copy(update={"origins": origins, "hints": (*hints, *aliases.hints), "read_from": read_from})
 
 
 def _file(
@@ -155,6 +181,11 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with ``extra`` on top, for a child; loopback never goes through a proxy."""
     merged = {**os.environ, **extra}
     return merged | _unproxied(merged)
+
+
+def bare_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """What a command of the operator's gets: where programs, home and language are, nothing of our settings, and ``extra``."""
+    return {name: value for name, value in os.environ.items() if name in PLAIN or name.startswith("LC_")} | dict(extra)
 
 
 def apply_environment(values: Mapping[str, str]) -> None:

@@ -176,6 +176,8 @@ class Settings(Section):
     """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""
     hints: tuple[str, ...] = Field(default=(), exclude=True)
     """Lines worth showing at start, e.g. about a variable that was seen and left alone."""
+    read_from: Path | None = Field(default=None, exclude=True)
+    """The configuration file; None where there is none."""
 
     @property
     def address(self) -> str:

@@ -23,7 +23,8 @@ NOT_SETTINGS = frozenset({"PILOTHOUSE_CONFIG", "PILOTHOUSE_URL", "PILOTHOUSE_TOK
 """Variables of ours that the tree does not hold: the file's place, and how a client finds and greets a running Pilothouse."""
 SHORT: Mapping[str, KeyPath] = {"PILOTHOUSE_FASTGPT_GENERATION": ("fastgpt", "generation")}
 """Variables of ours that do without the two underscores."""
-_PROVENANCE = frozenset({"origins", "hints"})
+PROVENANCE = frozenset({"origins", "hints", "read_from"})
+"""The tree's own notes, which no source may set."""
 # Kubernetes and Docker describe a service called "pilothouse" in variables of these forms.
 _SERVICE_LINK = re.compile(r"PILOTHOUSE(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)")
 
@@ -54,7 +55,7 @@ def annotation_at(tree: type[BaseModel], path: KeyPath) -> object | None:
     current: object = tree
     for part in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            if part not in current.model_fields or (current is tree and part in _PROVENANCE):
+            if part not in current.model_fields or (current is tree and part in PROVENANCE):
                 return None
             current = _plain(current.model_fields[part].annotation)
         elif get_origin(current) is dict:
@@ -78,7 +79,7 @@ def keys_of(tree: type[BaseModel], names: dict[KeyPath, list[str]] | None = None
     """Every key of the tree; under a table of named sections one set per name in ``names``, or for the name ``X``."""
     for field in tree.model_fields:
         path = (*at, field)
-        if not at and field in _PROVENANCE:
+        if not at and field in PROVENANCE:
             continue
         kind = _plain(tree.model_fields[field].annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
