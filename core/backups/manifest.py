@@ -1,12 +1,14 @@
 """The manifest beside every backup: all that is needed to find, check, open and compare it without our database."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 VERSION = 1
 NAME = "manifest.json"
+Word = Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")]
+Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
 
 
 class _Model(BaseModel):
@@ -20,9 +22,9 @@ class PartRecord(_Model):
     format: str
     key: str
     sha256: str
-    size: int
+    size: Bytes
     """As stored."""
-    plain_size: int
+    plain_size: Bytes
     """As it came from the tool."""
     compression: Literal["zstd", "none"] = "zstd"
     encryption: Literal["age", "none"] = "none"
@@ -32,12 +34,12 @@ class Manifest(_Model):
     """One good backup of one source. ``set_id`` is shared by the sources of a set that were saved together."""
 
     version: int = VERSION
-    id: str
-    source: str
-    engine: str
-    set_name: str | None = None
-    set_id: str | None = None
-    set_sources: tuple[str, ...] = ()
+    id: Word
+    source: Word
+    engine: Word
+    set_name: Word | None = None
+    set_id: Word | None = None
+    set_sources: tuple[Word, ...] = ()
     """All that the set's run should have saved."""
     started_at: AwareDatetime
     finished_at: AwareDatetime

@@ -1,7 +1,6 @@
 """What a scan of the store has shown, brought into the catalogue: manifests win over what a row says."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy import text
 
@@ -26,8 +25,7 @@ _ADOPT = text("""
     RETURNING xmax = 0 AS added
 """)
 _MISS = text("""
-    UPDATE pilothouse.backups SET status = 'missing', missing_at = now()
-    WHERE status = 'good' AND NOT (id = ANY(:there)) AND finished_at < :before RETURNING id
+    UPDATE pilothouse.backups SET status = 'missing', missing_at = now() WHERE status = 'good' AND id = ANY(:ids) RETURNING id
 """)
 _FORGET_MISSING = text("DELETE FROM pilothouse.backups WHERE status = 'missing' AND missing_at < now() - interval '30 days'")
 
@@ -49,11 +47,13 @@ class BackupScans:
             added: bool | None = (await connection.execute(_ADOPT, values)).scalar_one_or_none()
         return added
 
-    async def miss(self, there: Sequence[str], before: datetime) -> list[str]:
-        """Mark those that are good, ended before the scan began and are not among ``there``; their ids.
+    async def good(self) -> list[str]:
+        """Ids of those that are good."""
+        async with self._store.single() as connection:
+            return list((await connection.execute(text("SELECT id FROM pilothouse.backups WHERE status = 'good'"))).scalars())
 
-        What has been missing for 30 days is forgotten.
-        """
+    async def miss(self, ids: Sequence[str]) -> list[str]:
+        """Mark those of ``ids`` that are good as missing; which. What has been missing for 30 days is forgotten."""
         async with self._store.single() as connection:
             await connection.execute(_FORGET_MISSING)
-            return list((await connection.execute(_MISS, {"there": list(there), "before": before})).scalars())
+            return list((await connection.execute(_MISS, {"ids": list(ids)})).scalars())
