@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from blocks.folder_backups import SavedFolder
+from blocks.mysql_backups import MySQLServer
 from blocks.postgres_backups import PostgresServer
 from core.backups.place import Place
 from core.backups.sources import CONFIGURATION, KEY_FILES
@@ -56,4 +57,19 @@ def _folder(name: str, place: PlaceSettings, settings: Settings) -> Place:
     )
 
 
-MAKERS: Mapping[Engine, Maker] = {"postgres": _postgres, "folder": _folder}
+def _mysql(name: str, place: PlaceSettings, settings: Settings) -> Place:
+    assert place.url is not None
+    server = MySQLServer(
+        name=name,
+        url=place.url,
+        databases=place.databases,
+        all_databases=place.all_databases,
+        ca_file=settings.ca_file,
+        fast=settings.backups.fast,
+    )
+    if not isinstance(place, SourceSettings):
+        return server
+    return server.model_copy(update={"exclude_tables": place.exclude_tables, "exclude_data": place.exclude_data})
+
+
+MAKERS: Mapping[Engine, Maker] = {"postgres": _postgres, "folder": _folder, "mysql": _mysql}
