@@ -31,29 +31,29 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Inbox:
-    """The inbox of one open flow run: work put in, until it has been silent too long or has held enough."""
+    """The inbox of one open flow run: work put in, until it has been silent too long or has been closed.
+
+    ``room`` says how much it should still hold; it takes more for as long as there is no other run to go on with.
+    """
 
     def __init__(self, key: str, idle: float, items: int) -> None:
         self.key = key
         self.flow_run_id: str | None = None
         self.opened = asyncio.Event()
-        self.full = False
-        self.few_left = items // 3
-        """Below this ``room`` another run is opened, to be there when this one is full."""
+        self.closed = False
         self.room = items
+        self.few_left = items // 3
+        """With less ``room`` than this another run is opened, to be there when none is left."""
         self._idle = idle
         self._queue: asyncio.Queue[Work | None] = asyncio.Queue()
 
     def put(self, work: Work) -> None:
         self.room -= 1
-        self.full = self.room <= 0
         self._queue.put_nowait(work)
-        if self.full:
-            self._queue.put_nowait(None)
 
     def close(self) -> None:
         """Take no more; the run ends once its work has."""
-        self.full = True
+        self.closed = True
         self._queue.put_nowait(None)
 
     def left(self) -> list[Work]:
@@ -67,17 +67,17 @@ class Inbox:
             async with asyncio.timeout(self._idle):
                 return await self._queue.get()
         except TimeoutError:
-            self.full = True
+            self.closed = True
             return None
 
     async def opens(self, within: float) -> bool:
-        """Whether it has a flow run and room, ``within`` that many seconds."""
+        """Whether it has a flow run that takes work, ``within`` that many seconds."""
         try:
             async with asyncio.timeout(within):
                 await self.opened.wait()
         except TimeoutError:
             return False
-        return not self.full
+        return not self.closed
 
 
 current: ContextVar[Inbox | None] = ContextVar("inbox", default=None)
@@ -179,16 +179,21 @@ class OpenRuns:
         """The open run of that key, else one that is opened from now on; None while enough others are opening."""
         place = flow.name, key
         inbox = self._open.get(place)
-        if inbox is None or inbox.full:
+        if inbox is None or inbox.closed:
             inbox = self._next.pop(place, None) or self._opened(flow, key)
-            if inbox is not None:
-                self._open[place] = inbox
-        elif inbox.room < inbox.few_left and place not in self._next and (following := self._opened(flow, key)) is not None:
-            self._next[place] = following
+        elif inbox.room < inbox.few_left:
+            following = self._next.pop(place, None) or self._opened(flow, key)
+            if following is not None and following.opened.is_set() and inbox.room <= 0:
+                inbox.close()
+                inbox = following
+            elif following is not None:
+                self._next[place] = following
+        if inbox is not None:
+            self._open[place] = inbox
         return inbox
 
     def _opened(self, flow: HoldingFlow, key: str) -> Inbox | None:
-        if sum(not inbox.opened.is_set() and not inbox.full for inbox in self._held) >= OPENING_AT_ONCE:
+        if sum(not inbox.opened.is_set() and not inbox.closed for inbox in self._held) >= OPENING_AT_ONCE:
             return None
         inbox = Inbox(key, self._idle, self._items)
         self._held.add(inbox)
@@ -223,7 +228,7 @@ class OpenRuns:
         except Exception as error:  # noqa: BLE001  (whatever Prefect raises: the work is done all the same)
             log.warning("flow_run_lost", flow=flow.name, flow_run_id=inbox.flow_run_id, reason=type(error).__name__)
         finally:
-            inbox.full = True
+            inbox.closed = True
             inbox.opened.set()  # nobody waits for it any more
             self._held.discard(inbox)
             for runs in (self._open, self._next):

@@ -112,6 +112,23 @@ async def test_the_next_run_is_open_before_one_is_full_and_both_are_known(runs: 
     await eventually(lambda: "run 1 of busy" not in runs.ids(), what="the full run has ended")
 
 
+async def test_a_full_run_goes_on_until_there_is_another(runs: OpenRuns, flow: Opening) -> None:
+    flow.go_on.set()
+    first = await runs.place(flow, "busy", 5)
+    assert first is not None
+    flow.go_on.clear()
+    async with asyncio.timeout(5):
+        for number in range(ITEMS * 2):
+            assert await runs.place(flow, "busy", 60) is first, "nobody waits for the other to open"
+            first.put(partial(flow.piece, number))
+    flow.go_on.set()
+    (other,) = await eventually(lambda: flow.inboxes[1:], what="the other opens")
+    await other.opens(5)
+    assert await runs.place(flow, "busy", 5) is other
+    await eventually(lambda: runs.ids() == {"run 2 of busy"}, what="the first one has ended")
+    assert len(flow.done) == ITEMS * 2
+
+
 async def test_what_a_lost_run_did_not_take_is_done_on_its_own(runs: OpenRuns, flow: Opening) -> None:
     inbox = runs.inbox(flow, "lost")
     assert inbox is not None
@@ -119,7 +136,7 @@ async def test_what_a_lost_run_did_not_take_is_done_on_its_own(runs: OpenRuns, f
     flow.fails = True
     flow.go_on.set()
     await eventually(lambda: flow.done == [(1, None)], what="the piece is done, in no run")
-    assert inbox.full
+    assert inbox.closed
 
 
 async def test_a_silent_run_ends_and_another_is_opened(flow: Opening) -> None:
