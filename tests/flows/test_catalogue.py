@@ -21,7 +21,7 @@ def test_a_deployable_flow_explains_its_parameters() -> None:
         for parameter in entry.schema["properties"].values():
             assert parameter["description"]
         if entry.schedule is not None:
-            assert entry.checked(entry.schedule.parameters)
+            assert entry.checked(entry.schedule.parameters) == dict(entry.schedule.parameters)
 
 
 def test_internal_flows_cannot_be_triggered() -> None:

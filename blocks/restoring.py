@@ -1,0 +1,68 @@
+"""A stored part on its way back into a place: opened, checked while it is read, counted."""
+
+import io
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, cast
+
+from pydantic import SecretStr
+
+from blocks.pipe_reading import reading_part
+from blocks.postgres_backups import PostgresServer
+from core.backups.manifest import Manifest, PartRecord
+from core.backups.place import Place
+from core.files import ObjectStore
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Seen = Callable[[int], None]
+"""Called from a thread with the plain bytes read since the last call."""
+
+
+async def check_part(record: PartRecord, store: ObjectStore, identity: SecretStr | None) -> None:
+    """Read all of it to its end: returns when it can be opened and is what was saved.
+
+    Raises ``BackupDamaged``, ``ConfigurationInvalid``, ``StoreUnavailable``, ``StoreRefused``.
+    """
+    async with reading_part(record, store, identity):
+        pass
+
+
+async def restore_part(
+    place: Place, record: PartRecord, store: ObjectStore, identity: SecretStr | None, only: str | None, seen: Seen
+) -> None:
+    """Put it back. Wrong bytes are found at its end at the latest: the place is incomplete then. Raises as ``Place.restore``."""
+    async with reading_part(record, store, identity) as stream:
+        await place.restore(record.name, record.format, cast(IO[bytes], _Counted(stream, seen)), only)
+
+
+def as_target(place: Place, manifest: Manifest) -> Place:
+    """The place in the form in which it takes the backup: with the databases that it has, made where they are missing."""
+    if not isinstance(place, PostgresServer):
+        return place
+    several = any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
+    shape = {"databases": manifest.databases if several else (), "all_databases": False, "may_create": True}
+    return place.model_copy(update=shape)
+
+
+class _Counted(io.RawIOBase):
+    """The stream, and how much of it was read."""
+
+    def __init__(self, stream: IO[bytes], seen: Seen) -> None:
+        super().__init__()
+        self._stream = stream
+        self._seen = seen
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self._seen(len(data))
+        return data
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        target = memoryview(buffer).cast("B")
+        data = self.read(len(target))
+        target[: len(data)] = data
+        return len(data)
