@@ -90,6 +90,10 @@ class BackupStore:
         """Returns when the store answers and takes our credentials."""
         await self._storage.check()
 
+    async def tidy(self, hours: float) -> int:
+        """See ``Tidied.tidy``."""
+        return await self._storage.tidy(hours)
+
     async def keep(self, manifest: Manifest) -> None:
         """Write the manifest, with which the backup exists."""
         await self._storage.put(manifest.folder + NAME, _written(manifest), "application/json", NAME)

@@ -96,12 +96,13 @@ async def deployment_of(entry: CatalogueEntry, settings: Settings) -> "RunnerDep
     from prefect.schedules import Cron  # noqa: PLC0415
     from prefect.types.entrypoint import EntrypointType  # noqa: PLC0415
 
-    schedule = entry.schedule
     limit = entry.concurrency
     deployment = await entry.flow.ato_deployment(
         name=entry.name,
         tags=[TAG],
-        schedules=[Cron(schedule.cron, timezone=settings.timezone, parameters=dict(schedule.parameters))] if schedule else [],
+        schedules=[
+            Cron(each.cron, timezone=settings.timezone, parameters=dict(each.parameters)) for each in entry.schedules(settings)
+        ],
         concurrency_limit=ConcurrencyLimitConfig(limit=limit, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
         if limit
         else None,

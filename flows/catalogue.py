@@ -1,7 +1,7 @@
 """Which flows there are: known from the code alone, with no server asked and no flow module loaded until it is needed."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from core.backups.sources import drill_schedules, schedules
+from core.config import Settings
 from core.errors import InputInvalid, NotFound
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class CatalogueEntry:
     one_of: tuple[str, ...] = ()
     """Parameters of which exactly one is to be given, which a schema made from a signature cannot say."""
     internal: bool = False
+    planned: Callable[[Settings], Sequence[str]] | None = None
+    """The cron lines that the settings say in place of the schedule's."""
     scopes: tuple[str, ...] = ()
     """Scopes of tokens, besides ``flows:NAME``, that may see and cancel its runs: those with which runs are made elsewhere."""
 
@@ -46,6 +50,13 @@ class CatalogueEntry:
     def entrypoint(self) -> str:
         """In module form: the file form would load the module a second time under another name."""
         return f"{self.module}.{self.name}"
+
+    def schedules(self, settings: Settings) -> list[Schedule]:
+        """When it runs by itself, by these settings."""
+        if self.schedule is None:
+            return []
+        lines = self.planned(settings) if self.planned is not None else [self.schedule.cron]
+        return [Schedule(line, self.schedule.parameters) for line in lines]
 
     @property
     def deployment(self) -> str:
@@ -115,6 +126,10 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 concurrency=1,
                 schedule=Schedule("30 3 * * *", MappingProxyType({"dry_run": False})),
             ),
+            CatalogueEntry("backup", "flows.backups", concurrency=4, schedule=Schedule("0 2 * * *"), planned=schedules),
+            CatalogueEntry("prune", "flows.backups", concurrency=1),
+            CatalogueEntry("restore", "flows.restoring", concurrency=1),
+            CatalogueEntry("drill", "flows.drilling", concurrency=1, schedule=Schedule("0 4 * * 0"), planned=drill_schedules),
         )
     }
 )

@@ -31,6 +31,8 @@ LINGER = 30.0
 """Seconds that a feed without readers, or an ended one, is kept for those who come back."""
 CONNECT = 5.0
 PAGE = 200
+TOLD = ("done", "total", "what", "rate", "tables")
+"""What is passed on of a run's progress, where it says it."""
 LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
 
@@ -125,9 +127,8 @@ class RunFeed:
             return
         elif item.event == PROGRESS:
             if self._new(item.id):
-                self.log.append(
-                    "progress", _micros(item.occurred), {key: item.payload.get(key) for key in ("done", "total", "what")}
-                )
+                told = {key: item.payload[key] for key in TOLD if key in item.payload}
+                self.log.append("progress", _micros(item.occurred), told)
         elif isinstance(state := item.payload.get("validated_state"), dict):
             self._state(item.id, item.occurred, str(state.get("type")), str(state.get("name")), state.get("message"))
 

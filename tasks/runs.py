@@ -13,16 +13,17 @@ PROGRESS = "pilothouse.progress"
 """The Prefect event that carries ``{"done", "total", "what"}`` about a flow run; the API's followers get it within a second."""
 
 
-def report_progress(done: int, total: int, what: str) -> None:
+def report_progress(done: int, total: int, what: str, **more: float) -> None:
     """Say how far the current flow run is; returns at once, and does nothing outside a run or while Prefect is away.
 
-    ``what`` is the unit in the plural (``turns``); never a message's content.
+    ``what`` is the unit in the plural (``turns``); never a message's content. ``more`` may tell the ``rate`` (in units a second)
+    and how many ``tables`` it is about.
     """
     run = FlowRunContext.get()
     if run is None or run.flow_run is None:
         return
     resource = {"prefect.resource.id": f"prefect.flow-run.{run.flow_run.id}", "prefect.resource.name": run.flow_run.name}
-    emit_event(PROGRESS, resource=resource, payload={"done": done, "total": total, "what": what})
+    emit_event(PROGRESS, resource=resource, payload={"done": done, "total": total, "what": what} | more)
 
 
 @retried

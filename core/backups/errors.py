@@ -30,10 +30,28 @@ class DumpFailed(PilothouseError):
     code = "dump_failed"
 
 
+class OutputEmpty(DumpFailed):
+    """The dump ended well, and nothing came out."""
+
+    code = "output_empty"
+
+
+class OutputTooSmall(DumpFailed):
+    """The dump ended well, and less came out than the configuration expects."""
+
+    code = "output_too_small"
+
+
 class DumpRunning(PilothouseError):
     """The source is being backed up already."""
 
     code = "dump_running"
+
+
+class BackupsFailed(PilothouseError):
+    """Some of the sources of a run were not backed up; the message names them with their codes."""
+
+    code = "backups_failed"
 
 
 class NoRoom(PilothouseError):
