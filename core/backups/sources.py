@@ -96,6 +96,11 @@ def schedules(settings: Settings) -> list[str]:
     return list(dict.fromkeys([settings.backups.schedule, *(line for line in own if line)]))
 
 
+def drill_schedules(settings: Settings) -> list[str]:
+    """The cron lines at which the newest backups are restored for proof."""
+    return [settings.backups.drill_schedule]
+
+
 def _unknown(settings: Settings) -> NotFound:
     known: Iterable[str] = sorted({*sources_of(settings), *settings.sets})
     return NotFound(f"There is no source or set of that name to back up; there are: {', '.join(known) or 'none'}.", field="name")
