@@ -1,8 +1,8 @@
 """A MySQL or MariaDB that is backed up or restored into: one database, several, or all of a server."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -19,10 +19,11 @@ from blocks.mysql_dumping import Begun, OneTable
 from blocks.mysql_tools import Login, Programs, Server, dumping_tool, programs_for, restoring_tool, wrong_with_restore
 from blocks.own_thread import ended, in_own_thread
 from core.backups.errors import DumpFailed, PlaceRefused, RestoreFailed, TargetNotEmpty
-from core.backups.place import Dump, Fingerprint, Inspection, Part
+from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 
 SQL = ".sql"
 T = TypeVar("T")
+Opener = Callable[[], AbstractContextManager[Stream]]
 
 
 class MySQLServer(Block):
@@ -183,8 +184,27 @@ class MySQLServer(Block):
             finally:
                 if is_quiet:
                     asked.all("UNLOCK TABLES")
-            parts = [Part(key_of(name) + SQL, "sql", opener) for name, opener in openers.items()]
-            return Dump(parts, self._counted(asked, names))
+            counts, checksums = self._counted(asked, names)
+        parts = [
+            Part(key_of(name) + SQL, "sql", partial(self._opened, [opener], name, counts, checksums))
+            for name, opener in openers.items()
+        ]
+        return Dump(parts, Fingerprint(counts, checksums))
+
+    @contextmanager
+    def _opened(self, ready: list[Opener], name: str, counts: dict[str, int], checksums: dict[str, str]) -> Iterator[Stream]:
+        """A dump that has begun can be read once; whoever tries again gets a new one, and its database is counted anew."""
+        again = Begun(self.name)
+        try:
+            if not ready:
+                newer = self._begun(again, (name,))
+                counts.update(newer.fingerprint.counts)
+                checksums.update(newer.fingerprint.checksums)
+                ready.append(newer.parts[0].open)
+            with ready.pop()() as stream:
+                yield stream
+        finally:
+            again.close()
 
     def _tool(self, asked: Asked, programs: Programs, name: str) -> Tool:
         tables = asked.tables(name)
@@ -192,7 +212,7 @@ class MySQLServer(Block):
         empty = [table.name for table in tables if table.holds_rows and table.matches(self.exclude_data)]
         return dumping_tool(self._login, programs, name, without, empty)
 
-    def _counted(self, asked: Asked, names: Sequence[str]) -> Fingerprint:
+    def _counted(self, asked: Asked, names: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
         counts: dict[str, int] = {}
         checksums: dict[str, str] = {}
         for name in names:
@@ -206,7 +226,7 @@ class MySQLServer(Block):
                 counts[key] = asked.count(name, table)
                 if asked.sums(table):
                     checksums[key] = asked.checksum(name, table)
-        return Fingerprint(counts, checksums)
+        return counts, checksums
 
     def _counted_like(self, like: Fingerprint, asked: Asked) -> Fingerprint:
         """The same tables, counted and summed in the same ways; those that are missing are left out."""

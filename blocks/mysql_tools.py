@@ -87,7 +87,14 @@ class Login:
         parts = urlsplit(self.url)
         password = unquote(parts.password or "")
         address = (f"--host={parts.hostname}", f"--port={parts.port or 3306}", f"--user={unquote(parts.username or '')}")
-        command = (program, "--no-defaults", "--protocol=TCP", *address, *self._encryption(programs), *arguments)
+        command: tuple[str | Path, ...] = (
+            program,
+            "--no-defaults",
+            "--protocol=TCP",
+            *address,
+            *self._encryption(programs),
+            *arguments,
+        )
         return Tool(command, {"MYSQL_PWD": password}, (password,) if password else ())
 
     def _encryption(self, programs: Programs) -> Sequence[str]:
@@ -164,7 +171,9 @@ def _installed(server: Server, given: Path | None) -> Iterator[Programs]:
 @lru_cache
 def _version(program: Path, _: float) -> str:
     try:
-        command = [program, "--no-defaults", "--version"]
-        return subprocess.run(command, env={}, capture_output=True, text=True, timeout=20, check=True).stdout  # noqa: S603
+        told = subprocess.run(  # noqa: S603  (MySQL's own program)
+            [program, "--no-defaults", "--version"], env={}, capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
+    return told.stdout

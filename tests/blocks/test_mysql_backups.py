@@ -195,6 +195,19 @@ async def test_one_moment_while_others_write(mariadb: MariaDBServer, filled: str
         assert await scratch.fingerprint(fingerprint) == fingerprint
 
 
+async def test_a_part_that_is_tried_again_is_dumped_again(mariadb: MariaDBServer, filled: str, store: ObjectFolder) -> None:
+    source = place(mariadb, filled)
+    async with source.dumping(await source.inspect()) as dump:
+        await store_part(dump.parts[0], store, "lost/")
+        mariadb.run(f"DELETE FROM {filled}.orders WHERE id < 51")
+        assert dump.fingerprint.counts["orders"] == 100
+        record = await store_part(dump.parts[0], store, FOLDER)
+        assert dump.fingerprint.counts["orders"] == 50
+    await source.clear()
+    await put_back(source, [record], store)
+    assert await source.fingerprint(dump.fingerprint) == dump.fingerprint
+
+
 async def test_tables_and_rows_are_left_out(mariadb: MariaDBServer, filled: str, second: str, store: ObjectFolder) -> None:
     source = place(mariadb, filled, exclude_tables=("odd*", "log"), exclude_data=("lar?e",))
     records, fingerprint = await saved(source, store)
