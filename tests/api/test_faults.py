@@ -85,7 +85,7 @@ async def failed(chat: Chat, model: str, status: int, code: str) -> dict[str, An
     ("model", "status", "code", "calls"),
     [
         ("refuse-401", 502, "provider_failed", 1),
-        ("refuse-400", 422, "request_refused", 1),
+        ("refuse-400", 422, "request_refused", 2),  # once more without tools: not every server says what it refuses
         ("html", 502, "provider_failed", 1),
         ("fail-500", 503, "provider_unavailable", 2),
         ("stall-headers", 503, "provider_unavailable", 2),
