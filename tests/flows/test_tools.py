@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -24,10 +25,13 @@ from core.errors import (
 )
 from core.ids import new_id
 from core.store.base import Store
+from core.store.sessions import Sessions
 from core.store.tool_runs import ToolRunRecord
 from core.tools import running
 from core.tools.calls import CallResult, ToolCall
 from core.tools.shelf import Shelf
+from flows.holding import OpenRuns, conversation, tool_calls
+from flows.prefect_link import PrefectLink
 from flows.tools import ToolCalls
 from tasks.tools import run_tool
 from tests.flows.workshop import NoBench, Workshop, a_call
@@ -292,3 +296,23 @@ async def test_a_result_is_given_although_the_database_left_meanwhile_and_kept_l
     assert call.unkept
     await call.keep()
     assert (await workshop.rows.get(result.run_id)).output == result.output
+
+
+async def test_a_turns_call_is_held_by_its_conversation_and_any_other_by_its_process(workshop: Workshop, store: Store) -> None:
+    session = new_id()
+    await Sessions(store, 3600).create(session)
+    async with PrefectLink.opened() as link:
+        assert await link.presence.wait_up(30)
+        open_runs = OpenRuns(link.presence, idle=60, items=10)
+        calls = await workshop.process(open_runs)
+        process = workshop.boot_ids[-1]
+        assert await open_runs.place(conversation, session, 30)
+        assert await open_runs.place(tool_calls, process, 30)
+        results = [await calls.call(a_call(source="chat", session_id=session)), await calls.call(a_call(source="fastgpt"))]
+        await calls.aclose(5)
+        await open_runs.aclose()
+        held_by = []
+        for result in results:
+            flow_run_id = (await workshop.rows.get(result.run_id)).flow_run_id
+            held_by.append((await link.client.read_flow_run(UUID(flow_run_id))).name)
+    assert held_by == [session, process]
