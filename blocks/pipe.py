@@ -33,13 +33,13 @@ ZSTD, AGE = ".zst", ".age"
 class Effort:
     """How hard the machine works for a backup: zstd's ``level``, its ``threads``, and whether all of it makes way for others."""
 
-    level: int = 3
+    level: int = 4
     threads: int = 1
     quiet: bool = True
 
     @classmethod
     def of(cls, fast: bool) -> Self:
-        return cls(level=3, threads=cores(fast=fast), quiet=not fast)
+        return cls(level=4, threads=cores(fast=fast), quiet=not fast)
 
 
 async def store_part(

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
+from blocks.dump_folder import dump_folder
 from blocks.dump_process import Judge, Tool, output_of, run
 from blocks.handover import CHUNK, Abandoned
 from blocks.postgres_contents import LOCKED, LeftOut
@@ -42,8 +43,8 @@ class Dumping:
         free = shutil.disk_usage(parent).free
         if free < size:
             raise NoRoom(f"{self.place}: {parent} has {free:,} bytes left where the dump may need {size:,}: use format = custom.")
-        with tempfile.TemporaryDirectory(prefix="pilothouse-dump-", dir=self.scratch) as folder:
-            target = Path(folder, "archive")
+        with dump_folder(self.scratch) as folder:
+            target = folder / "archive"
             dump = self._dump(environment, snapshot, "--format=directory", f"--jobs={self.jobs}", f"--file={target}", "--no-sync")
             yield _Tarred(dump, self._judge, target)
 

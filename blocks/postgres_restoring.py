@@ -10,13 +10,12 @@ import io
 import re
 import shutil
 import tarfile
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from blocks.dump_folder import dump_folder
 from blocks.dump_process import Ended, Tool, feed, output_of, run
 from blocks.handover import CHUNK
 from blocks.postgres_archive import Archive, archive
@@ -78,7 +77,7 @@ class Restoring:
 
     def custom(self, stream: Stream) -> None:
         """A single stream. Raises ``RestoreFailed``, ``ExtensionMissing``, ``TargetNotEmpty``, ``PlaceUnavailable``, …"""
-        with self._folder() as folder:
+        with dump_folder(self._target.scratch) as folder:
             head = folder / "head"
             contents = self._head(stream, head)
             choices = self._choices(contents, folder)
@@ -90,7 +89,7 @@ class Restoring:
 
     def directory(self, stream: Stream) -> None:
         """A tar of a directory archive. Raises as ``custom``, and ``NoRoom``."""
-        with self._folder() as folder:
+        with dump_folder(self._target.scratch) as folder:
             unpacked = folder / "archive"
             unpacked.mkdir()
             _unpack(stream, unpacked, self._stopped)
@@ -196,11 +195,6 @@ class Restoring:
             return PlaceUnavailable(f"{self._target.place}: PostgreSQL broke off the restore ({ended}).", retry_after=30)
         count = f"{ended.lines} errors; " if ended.lines > 1 else ""
         return RestoreFailed(f"{self._target.place}: {count}{ended}")
-
-    @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="pilothouse-restore-", dir=self._target.scratch) as folder:
-            yield Path(folder)
 
 
 class _Chained:
