@@ -67,10 +67,10 @@ async def run_hook(name: str, hook: HookSettings, facts: Mapping[str, str]) -> N
 
 async def ping(url: SecretStr, moment: Moment, ca_file: Path | None = None) -> bool:
     """Tell a dead man's switch; whether it took it. Never raises: a backup does not fail because of its watcher."""
-    parts = urlsplit(url.get_secret_value())
-    address = urlunsplit(parts._replace(path=parts.path.rstrip("/") + SUFFIX[moment]))
     for _ in range(PINGS):
-        with suppress(httpx.HTTPError, httpx.InvalidURL, OSError):
+        with suppress(httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
+            parts = urlsplit(url.get_secret_value())
+            address = urlunsplit(parts._replace(path=parts.path.rstrip("/") + SUFFIX[moment]))
             trust = httpx.create_ssl_context()
             if ca_file is not None:
                 trust.load_verify_locations(ca_file)
