@@ -110,7 +110,8 @@ class SavedFolder(Block):
             return
         yield from entries(self.path, self.include, self.exclude)
         for name, path in sorted(self.files.items()):
-            if path.is_file() and not (self.path / name).exists():
+            told = (not self.include or name in self.include) and (self.path / name).exists()
+            if path.is_file() and not told:
                 yield Entry(path, name, path.stat())
 
     def _sized(self) -> tuple[int, int]:

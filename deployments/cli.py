@@ -24,6 +24,8 @@ COMMANDS = (
     Listed("serve", "deployments.serve:app", "Run one part alone against given engines: api, flows."),
     Listed("chat", "deployments.chatting:chat", "One streamed answer, or a small prompt loop."),
     Listed("run", "deployments.running:run", "Run a flow and follow it; the exit code is the outcome."),
+    Listed("restore", "deployments.restoring:restore", "Put a backup back into a target, or a whole data directory."),
+    Listed("drill", "deployments.restoring:drill", "Restore the newest backups for proof; exit 3: nothing to drill."),
     Listed("setup", "deployments.setup:setup", "Publish blocks, deployments, schedules and limits to Prefect."),
     Listed("token", "deployments.tokens:app", "Tokens for the API: create, list, revoke."),
     Listed("config", "deployments.configuring:app", "Settings in force, and where each came from."),

@@ -14,6 +14,7 @@ from prefect.states import Completed, Failed
 from blocks.places import place_of
 from blocks.restoring import as_target
 from blocks.scratch import Scratch, scratch_for
+from core.backups.choosing import restorable
 from core.backups.comparing import Comparison, Result, result_of, worst
 from core.backups.errors import NothingToDrill, TargetNotEmpty
 from core.backups.manifest import Manifest
@@ -25,7 +26,7 @@ from core.ids import new_id
 from core.settings_backups import SourceSettings
 from core.store.backups import BackupRecord
 from core.store.drills import NewDrill
-from flows.restoring import LONGEST, Parts, Restored, opened, put_back, restorable
+from flows.restoring import LONGEST, Parts, Restored, opened, put_back
 from tasks.restores import clear_target, inspect_target, keep_drill
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result

@@ -12,13 +12,13 @@ from prefect.artifacts import acreate_markdown_artifact
 from blocks.backup_store import BackupStore
 from blocks.places import place_of
 from blocks.restoring import as_target
-from core.backups.choosing import parts_for, place_for, require_consent
+from core.backups.choosing import parts_for, place_for, require_consent, restorable
 from core.backups.comparing import Comparison, incomplete, saved_in
 from core.backups.errors import TargetNotEmpty
 from core.backups.manifest import Manifest
 from core.backups.place import Fingerprint, Inspection, Place
 from core.config import Settings, load_settings
-from core.errors import Conflict, PilothouseError
+from core.errors import PilothouseError
 from core.files import ObjectStore
 from core.store.backups import BackupRecord, Backups
 from core.store.base import Store
@@ -91,13 +91,6 @@ async def restore(
         await acreate_markdown_artifact(_report(result), key="restore", description="The last restore.")
         restored.comparison.require_good(target)
     return result
-
-
-def restorable(record: BackupRecord) -> Manifest:
-    """Its manifest. Raises ``Conflict`` for one that is not good."""
-    if record.manifest is None or record.status != "good":
-        raise Conflict(f"The backup {record.id} is {record.status}: only a good one can be restored.")
-    return record.manifest
 
 
 async def put_back(

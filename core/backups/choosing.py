@@ -6,15 +6,23 @@ from urllib.parse import quote, urlsplit
 from core.backups.errors import TargetNotEmpty
 from core.backups.manifest import Manifest, PartRecord
 from core.backups.sources import sources_of
-from core.errors import InputInvalid, NotFound
+from core.errors import Conflict, InputInvalid, NotFound
 from core.settings import Settings
 from core.settings_backups import OWN_SOURCES
 from core.settings_places import PlaceSettings
+from core.store.backups import BackupRecord
 
 GLOBALS = "globals.sql"
 BY_DATABASE = ("postgres", "mysql", "mongo")
 """Engines with a part for each database."""
 PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306, "mongodb": 27017, "redis": 6379, "valkey": 6379}
+
+
+def restorable(record: BackupRecord) -> Manifest:
+    """Its manifest. Raises ``Conflict`` for one that is not good."""
+    if record.manifest is None or record.status != "good":
+        raise Conflict(f"The backup {record.id} is {record.status}: only a good one can be restored.")
+    return record.manifest
 
 
 def parts_for(manifest: Manifest, only: str | None = None, *, roles: bool = True) -> Sequence[tuple[PartRecord, str | None]]:
