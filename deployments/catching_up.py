@@ -1,6 +1,8 @@
 """Schedules that were missed while nothing ran: each is made up once, whatever the number of times."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -14,7 +16,8 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
-from flows.catalogue import TAG, Schedule, deployable
+from core.config import Settings
+from flows.catalogue import TAG, Schedule, deployable, triggerable
 
 log = structlog.get_logger(__name__)
 
@@ -33,24 +36,25 @@ def missed(cron: str, timezone: str, last: datetime, now: datetime) -> datetime 
     return at.astimezone(UTC) if last < at <= now else None
 
 
-async def make_up(client: PrefectClient, timezone: str, now: datetime) -> list[str]:
+async def make_up(client: PrefectClient, settings: Settings, now: datetime) -> list[str]:
     """For each flow with a schedule: one run where any was missed. Returns the names of the flows that got one."""
     made_up = []
     for entry in deployable():
-        if entry.schedule is None:
+        schedules = entry.schedules(settings)
+        if not schedules:
             continue
         try:
             deployment = await client.read_deployment_by_name(entry.deployment)
         except ObjectNotFound:
             continue
-        if await _make_up_one(client, deployment, entry.schedule, timezone, now):
+        if await _make_up_one(client, deployment, schedules, settings.timezone, now):
             log.info("missed_schedule_made_up", flow=entry.name)
             made_up.append(entry.name)
     return made_up
 
 
 async def _make_up_one(
-    client: PrefectClient, deployment: DeploymentResponse, schedule: Schedule, timezone: str, now: datetime
+    client: PrefectClient, deployment: DeploymentResponse, schedules: Sequence[Schedule], timezone: str, now: datetime
 ) -> bool:
     runs = await _runs_of_schedule(client, deployment)
     waiting = [run for run in runs if _waiting(run)]
@@ -61,17 +65,26 @@ async def _make_up_one(
         return True
     begun = [_due(run) for run in runs if not _waiting(run)]
     last = max([*begun, deployment.created or now])
-    at = missed(schedule.cron, timezone, last, now)
-    if at is None:
+    missing = [(at, each) for each in schedules if (at := missed(each.cron, timezone, last, now)) is not None]
+    if not missing:
         return False
-    await client.create_flow_run_from_deployment(
-        deployment.id,
-        parameters=dict(schedule.parameters),
-        tags=[TAG, MADE_UP],
-        # Two flows processes that start at once make up one run.
-        idempotency_key=f"{MADE_UP} {deployment.id} {at.isoformat()}",
-    )
+    at, schedule = max(missing, key=itemgetter(0))
+    # Two flows processes that start at once make up one run.
+    await _create(client, deployment, schedule, f"{MADE_UP} {deployment.id} {at.isoformat()}")
     return True
+
+
+async def make_now(client: PrefectClient, name: str, settings: Settings, now: datetime) -> None:
+    """A run of a flow with a schedule for what is due though no time was missed: it has never been done, or it failed."""
+    entry = triggerable(name)
+    deployment = await client.read_deployment_by_name(entry.deployment)
+    await _create(client, deployment, entry.schedules(settings)[0], f"{MADE_UP} {deployment.id} now {now:%Y-%m-%d %H:%M}")
+    log.info("due_run_made", flow=name)
+
+
+async def _create(client: PrefectClient, deployment: DeploymentResponse, schedule: Schedule, key: str) -> None:
+    parameters = dict(schedule.parameters)
+    await client.create_flow_run_from_deployment(deployment.id, parameters=parameters, tags=[TAG, MADE_UP], idempotency_key=key)
 
 
 async def _runs_of_schedule(client: PrefectClient, deployment: DeploymentResponse) -> list[FlowRun]:

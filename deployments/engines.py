@@ -28,6 +28,8 @@ class Engines:
     database_url: str | None = None
     prefect_url: str | None = None
     prefect_auth: str | None = None
+    prefect_database_url: str | None = None
+    """Of the server that ``up`` started, wherever it lies: it is backed up too."""
     demo_url: str | None = None
     demo_key: str | None = None
 
@@ -63,7 +65,9 @@ def with_engines(settings: Settings) -> Settings:
         changed["database"] = settings.database.model_copy(update={"url": SecretStr(noted.database_url)})
     if settings.prefect.api_url is None and noted.prefect_url:
         auth = SecretStr(noted.prefect_auth) if noted.prefect_auth else None
-        changed["prefect"] = settings.prefect.model_copy(update={"api_url": noted.prefect_url, "auth_string": auth})
+        database = SecretStr(noted.prefect_database_url) if noted.prefect_database_url else settings.prefect.database_url
+        known = {"api_url": noted.prefect_url, "auth_string": auth, "database_url": database}
+        changed["prefect"] = settings.prefect.model_copy(update=known)
     if not settings.providers and noted.demo_url:
         demo = ProviderSettings(
             base_url=noted.demo_url,
@@ -88,6 +92,7 @@ def handed_on(settings: Settings, config: Path | None) -> dict[str, str]:
         "tls_cert": settings.tls_cert,
         "tls_key": settings.tls_key,
         "database.url": settings.database.url,
+        "prefect.database_url": settings.prefect.database_url,
     }
     variables = as_variables({key: value for key, value in values.items() if value is not None})
     return variables | ({"PILOTHOUSE_CONFIG": str(config.absolute())} if config else {})

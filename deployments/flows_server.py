@@ -20,11 +20,13 @@ from prefect.states import Crashed
 from core.config import Settings
 from core.errors import ConfigurationInvalid, DatabaseUnavailable
 from core.ids import new_id
+from core.store.backups import Backups
 from core.store.base import Store
 from core.store.processes import LEASE_SECONDS, RENEW_SECONDS, Processes
 from core.store.schema import migrate
-from deployments.catching_up import make_up
+from deployments.catching_up import make_now, make_up
 from deployments.setup import deployment_of, publish_blocks, server_up
+from flows.backups import due_units
 from flows.catalogue import deployable
 
 log = structlog.get_logger(__name__)
@@ -53,7 +55,10 @@ async def serve(settings: Settings, served: Callable[[], None] = lambda: None) -
                 await runner.aadd_deployment(await deployment_of(entry, settings))
             if alone:
                 await end_orphans(client)
-            await make_up(client, settings.timezone, datetime.now(UTC))
+            now = datetime.now(UTC)
+            made_up = await make_up(client, settings, now)
+            if alone and "backup" not in made_up and await due_units(Backups(store), settings, now):
+                await make_now(client, "backup", settings, now)
             log.info("flows_served", flows=[entry.name for entry in deployable()])
             served()
             await runner.start(webserver=False)

@@ -15,7 +15,7 @@ from deployments.addresses import checked_port
 from deployments.api_parts import api_parts
 from deployments.curl import curl_line
 from deployments.databases import our_database, prefect_database
-from deployments.engines import DEMO_MODEL, Engines
+from deployments.engines import DEMO_MODEL, Engines, with_engines
 from deployments.flows_part import flows_part
 from deployments.model_server import KEY, model_part
 from deployments.part import Part
@@ -69,7 +69,7 @@ class Starting:
             raise failed.exceptions[0] from None
 
     def _note_engines(self) -> None:
-        """Where everything will be, before the first part that asks for it starts."""
+        """Where everything will be, before the first part that asks for it starts; Prefect's database is added once chosen."""
         settings, engines = self._settings, Engines(self.url, os.getpid())
         if settings.database.url is None:
             self._embedded.arrange()
@@ -82,6 +82,7 @@ class Starting:
             address, key = f"http://127.0.0.1:{self._model_port}/v1", kept_secret(settings.data_dir, KEY)
             engines = replace(engines, demo_url=address, demo_key=key)
         engines.write(settings.data_dir)
+        self._engines = engines
 
     def _wants_demo_model(self) -> bool:
         return self._settings.model and not self._settings.providers
@@ -156,6 +157,8 @@ class Starting:
             self._say(f"prefect: {settings.prefect.api_url.removesuffix('/api')}")
             return
         database = await asyncio.to_thread(prefect_database, settings, self._embedded)
+        self._engines = replace(self._engines, prefect_database_url=database.url)
+        self._engines.write(settings.data_dir)
         if database.embedded:
             await self._embedded_started()
         self._say(f"prefect database: {database.told}")
@@ -165,5 +168,6 @@ class Starting:
         self._say(f"prefect server: embedded ({took:.1f} s); user:password in {login}")
 
     async def _flows(self) -> None:
-        took = await self._started(flows_part(self._settings, self._config))
+        # They back up both databases.
+        took = await self._started(flows_part(with_engines(self._settings), self._config))
         self._say(f"flows: served ({took:.1f} s)")

@@ -52,7 +52,7 @@ async def backup(name: str | None = None) -> dict[str, Any]:
     async with opened(load_settings()) as parts:
         await clear_up(parts)
         await tidy_store(parts.store)
-        units = [unit_named(name, parts.settings)] if name is not None else await due_units(parts, _now())
+        units = [unit_named(name, parts.settings)] if name is not None else await due_units(parts.backups, parts.settings, _now())
         outcomes: list[Outcome] = []
         for unit in units:
             outcomes += await back_up_unit(parts, unit)
@@ -94,11 +94,11 @@ async def prune(dry_run: bool = True) -> dict[str, Any]:
     return result
 
 
-async def due_units(parts: Parts, now: datetime) -> list[Unit]:
+async def due_units(backups: Backups, settings: Settings, now: datetime) -> list[Unit]:
     """Those whose schedule has come since their last good backup; a set's counts when all of its sources are in it."""
     due = []
-    for unit in units_of(parts.settings):
-        if unit.is_due(await _last_good(parts.backups, unit), parts.settings.timezone, now):
+    for unit in units_of(settings):
+        if unit.is_due(await _last_good(backups, unit), settings.timezone, now):
             due.append(unit)
     return due
 

@@ -126,7 +126,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 concurrency=1,
                 schedule=Schedule("30 3 * * *", MappingProxyType({"dry_run": False})),
             ),
-            CatalogueEntry("backup", "flows.backups", concurrency=4, schedule=Schedule("0 2 * * *"), planned=schedules),
+            CatalogueEntry("backup", "flows.backups", concurrency=1, schedule=Schedule("0 2 * * *"), planned=schedules),
             CatalogueEntry("prune", "flows.backups", concurrency=1),
             CatalogueEntry("restore", "flows.restoring", concurrency=1),
             CatalogueEntry("drill", "flows.drilling", concurrency=1, schedule=Schedule("0 4 * * 0"), planned=drill_schedules),

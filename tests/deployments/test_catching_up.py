@@ -21,6 +21,7 @@ from flows.catalogue import CATALOGUE
 from tests.prefect_server import RunningServer
 
 NIGHTLY = "0 3 * * *"
+UTC_SETTINGS = Settings(data_dir=Path("/nowhere"))
 
 
 def at(text: str) -> datetime:
@@ -71,14 +72,14 @@ async def test_runs_that_piled_up_become_one_and_a_gap_is_filled_once(prefect_cl
         for days in (1, 2, 3):  # as Prefect's scheduler leaves them when nothing ran for days
             late = Scheduled(scheduled_time=now - timedelta(days=days))  # type: ignore[var-annotated]
             await client.create_flow_run_from_deployment(deployment_id, state=late, tags=[SCHEDULED])
-        assert "purge_history" in await make_up(client, "UTC", now)
+        assert "purge_history" in await make_up(client, UTC_SETTINGS, now)
         waiting = {run.expected_start_time: run for run in await runs_of(client, deployment_id)}
         assert list(waiting) == [now - timedelta(days=1)]
 
         await client.set_flow_run_state(waiting.popitem()[1].id, Completed(), force=True)
         later = now + timedelta(days=1)
-        assert "purge_history" in await make_up(client, "UTC", later)
-        assert "purge_history" in await make_up(client, "UTC", later)  # still waiting to run: the same one
+        assert "purge_history" in await make_up(client, UTC_SETTINGS, later)
+        assert "purge_history" in await make_up(client, UTC_SETTINGS, later)  # still waiting to run: the same one
         (made,) = [run for run in await runs_of(client, deployment_id) if "made-up" in run.tags]
         assert made.parameters == {"dry_run": False}
         await client.delete_flow_run(made.id)
