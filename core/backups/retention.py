@@ -94,9 +94,9 @@ def due(backups: Iterable[Dated], rules: Rules, now: datetime, zone: tzinfo) -> 
 
 
 def shortest(keep: KeepSettings) -> timedelta:
-    """The age below which nothing is deleted: that of the rule with the shortest reach."""
-    reaches = [length for rule, (_, length) in PERIODS.items() if getattr(keep, rule)]
-    return min([*reaches, *([timedelta(days=keep.days)] if keep.days else [])], default=timedelta())
+    """The age below which nothing is deleted, good or bad: ``days``, else one period of the rule with the shortest ones."""
+    lengths = [length for rule, (_, length) in PERIODS.items() if getattr(keep, rule)]
+    return timedelta(days=keep.days) if keep.days else min(lengths, default=timedelta())
 
 
 def _age(backup: Dated) -> tuple[datetime, str]:

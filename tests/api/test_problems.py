@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 
 from api.problems import STATUSES, install
 from core import errors
+from core.backups import errors as backup_errors
 from core.errors import InputInvalid, PilothouseError, SessionBusy
 
-ERRORS = {each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, PilothouseError)}
+KINDS = [*vars(errors).values(), *vars(backup_errors).values()]
+ERRORS = {each.code: each for each in KINDS if isinstance(each, type) and issubclass(each, PilothouseError)}
 
 
 class Line(BaseModel):
