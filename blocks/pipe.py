@@ -27,6 +27,10 @@ from core.files import ObjectStore
 Progress = Callable[[int, int], None]
 """Called from a thread, about once a megabyte: bytes from the tool so far, bytes to the store so far."""
 ZSTD, AGE = ".zst", ".age"
+JOB = 2 << 20
+"""Bytes that one thread compresses at a time; zstd's own choice costs three times the memory and saves next to nothing."""
+THREADS = 8
+"""More than any dump tool keeps busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Effort:
 
     @classmethod
     def of(cls, fast: bool) -> Self:
-        return cls(level=4, threads=cores(fast=fast), quiet=not fast)
+        return cls(level=4, threads=min(cores(fast=fast), THREADS), quiet=not fast)
 
 
 async def store_part(
@@ -148,8 +152,8 @@ class _Packing:
     def _pack(self) -> None:
         source: Stream = self
         if not self._part.packed:
-            threads = self._effort.threads if self._effort.threads > 1 else 0
-            shape = zstandard.ZstdCompressionParameters.from_level(self._effort.level, threads=threads, write_checksum=True)
+            several = {"threads": self._effort.threads, "job_size": JOB} if self._effort.threads > 1 else {}
+            shape = zstandard.ZstdCompressionParameters.from_level(self._effort.level, write_checksum=True, **several)
             source = zstandard.ZstdCompressor(compression_params=shape).stream_reader(
                 cast(IO[bytes], self), read_size=CHUNK, closefd=False
             )

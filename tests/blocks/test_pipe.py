@@ -19,11 +19,13 @@ from pydantic import SecretStr
 
 from blocks.pipe import Effort, store_part
 from blocks.pipe_reading import reading_part, verify_part
+from blocks.storage_bucket import ObjectBucket
 from blocks.storage_folder import ObjectFolder
 from core.backups.errors import BackupDamaged, DumpFailed
 from core.backups.manifest import PartRecord
 from core.backups.place import Part, Stream
 from core.errors import ConfigurationInvalid, StoreRefused
+from tests.s3 import S3Server
 from tests.waiting import eventually
 
 WORDS = ["the", "answer", "of", "a", "model", "to", "question", "about", "orders", "订单", "回答", "invoices", "发票", "Shanghai"]
@@ -201,6 +203,21 @@ async def test_a_store_that_fails_ends_the_tool(tmp_path: Path) -> None:
         await store_part(Part("chat.pgdump", "any", lambda: opened(rolling)), Full(folder=tmp_path), FOLDER)
     assert rolling.left > 900
     await eventually(lambda: not any("backup-pipe" in thread.name for thread in threading.enumerate()))
+
+
+async def test_a_bucket_takes_it_in_parts_and_keeps_nothing_of_a_failed_one(s3: S3Server) -> None:
+    name = s3.bucket()
+    keys = {"access_key": SecretStr(s3.user), "secret_key": SecretStr(s3.password)}
+    bucket = ObjectBucket(bucket=name, endpoint=s3.url, part_bytes=5 << 20, **keys)
+    data = random.Random(1).randbytes(12_000_000)
+    record = await store_part(part(data), bucket, FOLDER)
+    async with reading_part(record, bucket) as stream:
+        assert await asyncio.to_thread(stream.read) == data
+    failing = Part("late.pgdump", "any", lambda: opened(io.BytesIO(data), DumpFailed("the tool ended with 1")))
+    with pytest.raises(DumpFailed):
+        await store_part(failing, bucket, FOLDER)
+    assert [each["Key"] for each in s3.client().list_objects_v2(Bucket=name)["Contents"]] == [record.key]
+    assert s3.client().list_multipart_uploads(Bucket=name).get("Uploads", []) == []
 
 
 async def test_a_cancelled_part_ends_a_read_that_waits(store: ObjectFolder) -> None:
