@@ -68,11 +68,11 @@ def saved_in(manifest: Manifest) -> Fingerprint:
 def compare(saved: Fingerprint, found: Fingerprint) -> Comparison:
     """``found`` was counted and summed like ``saved``. What else a target holds is no difference."""
     differences = []
-    for name, count in saved.counts.items():
+    for name, count in sorted(saved.counts.items()):
         there = found.counts.get(name)
         if there != count or (name in saved.checksums and found.checksums.get(name) != saved.checksums[name]):
             differences.append(Difference(name, count, there))
-    for name in saved.checksums.keys() - saved.counts.keys():
+    for name in sorted(saved.checksums.keys() - saved.counts.keys()):
         if found.checksums.get(name) != saved.checksums[name]:
             differences.append(Difference(name, 0, 0 if name in found.checksums else None))
     alike = sum(found.checksums.get(name) == word for name, word in saved.checksums.items())

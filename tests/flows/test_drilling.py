@@ -1,16 +1,19 @@
 """drill: the newest good backup comes back somewhere else, is compared and timed; every way in which that ends has its word."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import State
-from prefect.client.schemas.sorting import ArtifactSort
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 
+from blocks.scratch import _tag
 from core.config import DatabaseSettings
 from core.store.backups import Backups
 from core.store.base import Store
@@ -18,7 +21,7 @@ from core.store.drills import DrillRecord, Drills
 from deployments.postgres import EmbeddedPostgres
 from flows.drilling import drill
 from tests.conftest import statement
-from tests.flows.saved import Stage
+from tests.flows.saved import Stage, flip
 from tests.prefect_server import RunningServer
 
 FEW = """
@@ -99,3 +102,161 @@ async def test_a_good_backup_is_proved_timed_and_dropped(stage: Stage, source: s
         (artifact,) = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=1)
     assert artifact.key == "drill"
     assert "| app | good | 1200 | 2 |" in str(artifact.data)
+
+
+async def test_what_differs_is_its_own_result_and_fails_the_run(stage: Stage, source: str, postgres: EmbeddedPostgres) -> None:
+    stage.configure(f'[sources.app]\nurl = "{source}"')
+    await stage.save("app", counts={"public.people": 500, "public.words": 701})
+    ended, state = await drilled("app")
+    assert (ended, state.message) == ("FAILED", "app: differs")
+    kept = await newest(stage, "app")
+    assert (kept.result, kept.details["differences"]) == ("differs", ["public.words: 700 of 701"])
+    assert scratch_databases(postgres) == []
+
+
+async def test_a_changed_row_is_found_though_the_count_is_right(stage: Stage, source: str) -> None:
+    stage.configure(f'[sources.app]\nurl = "{source}"')
+    right = await stage.save("app")
+    assert right.checksums.keys() == {"public.people", "public.words"}
+    await stage.save("app", checksums=dict(right.checksums) | {"public.people": "all:" + "0" * 32})
+    await drilled("app")
+    assert (await newest(stage, "app")).details["differences"] == ["public.people: other content"]
+
+
+async def test_a_damaged_backup_fails(stage: Stage, source: str, postgres: EmbeddedPostgres) -> None:
+    stage.configure(f'[sources.app]\nurl = "{source}"')
+    manifest = await stage.save("app")
+    flip(stage.folder / "data" / "backups", manifest.parts[0].key)
+    ended, state = await drilled("app")
+    assert (ended, state.message) == ("FAILED", "app: failed")
+    assert (await newest(stage, "app")).details["code"] in ("backup_damaged", "restore_failed")
+    assert scratch_databases(postgres) == []
+
+
+async def test_without_a_good_backup_there_is_nothing_to_drill(stage: Stage, source: str) -> None:
+    stage.configure(f'[sources.app]\nurl = "{source}"')
+    ended, state = await drilled("app")
+    assert (ended, state.name) == ("COMPLETED", "NothingToDrill")
+    assert (await state.aresult())["result"] == "nothing_to_drill"
+    kept = await newest(stage, "app")
+    assert (kept.result, kept.backup_id, kept.seconds) == ("nothing_to_drill", None, None)
+
+
+@pytest.mark.parametrize(
+    ("made", "result", "said"),
+    [
+        ("CREATE EXTENSION vector", "extension_mismatch", "vector"),
+        ("CREATE TABLE sums (a int, b int GENERATED ALWAYS AS (a + 1) VIRTUAL)", "version_mismatch", "incomplete"),
+    ],
+)
+async def test_a_server_that_is_no_match_for_the_backup_is_its_own_result(
+    stage: Stage, source: str, old_server: EmbeddedPostgres, made: str, result: str, said: str
+) -> None:
+    run_sql(source, made)
+    statement(old_server, "CREATE DATABASE spare")
+    target = old_server.url("spare")
+    stage.configure(f'[sources.app]\nurl = "{source}"\ndrill_target = "spare"\n[targets.spare]\nurl = "{target}"')
+    await stage.save("app")
+    ended, state = await drilled("app")
+    kept = await newest(stage, "app")
+    assert (ended, state.message, kept.result) == ("FAILED", f"app: {result}", result), kept.details
+    assert said in kept.details["message"]
+    assert run_sql(target, "SELECT to_regclass('people')") == [(None,)], "nothing is left"
+
+
+async def test_what_a_killed_drill_left_is_dropped_and_nothing_else(
+    stage: Stage, source: str, postgres: EmbeddedPostgres
+) -> None:
+    stage.configure(f'[sources.app]\nurl = "{source}"')
+    await stage.save("app")
+    ours = f"pilothouse_drill_{_tag(stage.settings)}_killed_app"
+    for name in (ours, "pilothouse_drill_of_others"):
+        statement(postgres, f"CREATE DATABASE {name}")
+    folder = stage.folder / "data" / "drills" / "killed"
+    folder.mkdir(parents=True)
+    assert (await drilled("app"))[0] == "COMPLETED"
+    assert scratch_databases(postgres) == ["pilothouse_drill_of_others"]
+    assert not folder.exists()
+    statement(postgres, "DROP DATABASE pilothouse_drill_of_others")
+
+
+async def test_a_login_that_may_create_nothing_is_drilled_on_an_embedded_server(
+    stage: Stage, source: str, postgres: EmbeddedPostgres
+) -> None:
+    role = f"reader_{secrets.token_hex(4)}"
+    word = secrets.token_hex(12)
+    run_sql(source, f"CREATE ROLE {role} LOGIN PASSWORD '{word}'; GRANT pg_read_all_data TO {role}")
+    login = source.replace("://postgres:" + source.partition("://postgres:")[2].partition("@")[0], f"://{role}:{word}")
+    stage.configure(f'[sources.app]\nurl = "{login}"')
+    await stage.save("app")
+    ended, state = await drilled("app")
+    assert ended == "COMPLETED", state.message
+    assert (await newest(stage, "app")).rows == 1200
+    assert list((stage.folder / "data" / "drills").iterdir()) == []
+    assert not [
+        each for each in psutil.process_iter(["cmdline"]) if "deployments.throwaway_postgres" in (each.info["cmdline"] or ())
+    ]
+    run_sql(source, f"REVOKE pg_read_all_data FROM {role}; DROP ROLE {role}")
+
+
+async def test_every_source_is_drilled_whatever_becomes_of_the_others(stage: Stage, source: str) -> None:
+    folder = stage.folder / "kept"
+    (folder / "keys").mkdir(parents=True)
+    (folder / "keys" / "tenant.pem").write_bytes(secrets.token_bytes(100_000))
+    (folder / ".env").write_text("SECRET_KEY=x")
+    gone = source.replace("/test_", "/gone_test_")
+    stage.configure(f'[sources.app]\nurl = "{source}"\n[sources.dir]\npath = "{folder}"\n[sources.away]\nurl = "{gone}"')
+    await stage.save("app")
+    await stage.save("dir")
+    ended, state = await drilled()
+    store = Store.from_settings(DatabaseSettings.model_validate({"url": stage.database_url}))
+    results = {each.source: each.result for each in await Drills(store).newest()}
+    await store.aclose()
+    # Under `up` our own databases are sources without being told; none of them was saved here.
+    assert results == {"app": "good", "dir": "good", "away": "nothing_to_drill", "pilothouse": "nothing_to_drill"} | (
+        {"configuration": "nothing_to_drill"} if "configuration" in results else {}
+    )
+    assert ended == "COMPLETED", state.message
+
+
+async def test_a_drill_target_is_emptied_again_and_never_of_others_things(
+    stage: Stage, source: str, empty_database_url: str
+) -> None:
+    target = f'[sources.app]\nurl = "{source}"\ndrill_target = "spare"\n[targets.spare]\nurl = "{empty_database_url}"'
+    stage.configure(target)
+    await stage.save("app")
+    assert (await drilled("app"))[0] == "COMPLETED"
+    assert run_sql(empty_database_url, "SELECT to_regclass('people')") == [(None,)]
+    run_sql(empty_database_url, "CREATE TABLE precious (id int)")
+    assert (await drilled("app"))[0] == "FAILED"
+    assert run_sql(empty_database_url, "SELECT to_regclass('precious')::text") == [("precious",)]
+
+
+async def test_no_password_is_in_what_prefect_and_the_catalogue_hold(
+    stage: Stage, source: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    word = source.partition("://postgres:")[2].partition("@")[0]
+    stage.configure(f'[sources.app]\nurl = "{source}"')
+    await stage.save("app")
+    seen: set[str] = set()
+    watching = asyncio.create_task(_watch_arguments(seen))
+    assert (await drilled("app"))[0] == "COMPLETED"
+    watching.cancel()
+    async with get_client() as client:
+        runs = await client.read_flow_runs(limit=5, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+        tasks = await client.read_task_runs(limit=50)
+        logs = await client.read_logs(limit=100)
+        artifacts = await client.read_artifacts(limit=10)
+    told = " ".join(each.model_dump_json() for each in (*runs, *tasks, *logs, *artifacts))
+    kept = str(run_sql(stage.database_url, "SELECT d::text, b::text FROM pilothouse.drills d, pilothouse.backups b"))
+    printed = "".join(capfd.readouterr())
+    assert any("pg_restore" in line for line in seen), "the watch saw the tool"
+    for where in (told, kept, printed, " ".join(seen)):
+        assert word not in where
+
+
+async def _watch_arguments(seen: set[str]) -> None:
+    while True:
+        for process in psutil.process_iter(["cmdline"]):
+            seen.add(" ".join(process.info["cmdline"] or ()))
+        await asyncio.sleep(0.005)
