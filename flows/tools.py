@@ -50,6 +50,7 @@ class ToolCalls:
         self._shelf = tools or shelf()
         self._same: dict[bytes, asyncio.Future[RunningCall | ToolRunRecord]] = {}
         """By digest, the calls that the same call joins."""
+        self._gates = {tool.id: asyncio.Semaphore(tool.at_once) for tool in self._shelf.tools}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         self.calls: dict[str, RunningCall] = {}
@@ -158,7 +159,8 @@ class ToolCalls:
 
     async def _run(self, call: RunningCall) -> None:
         try:
-            await run_tool(call, return_state=True)  # type: ignore[misc]  # Prefect types the state, not its future
+            async with self._gates[call.run.tool_id]:
+                await run_tool(call, return_state=True)  # type: ignore[misc]  # Prefect types the state, not its future
         except Exception:
             # Prefect's own failure: of what the call raises, the task run's state tells.
             log.exception("tool_run_not_tracked", tool_run_id=call.id)

@@ -69,4 +69,5 @@ TOOL = Tool(
     ),
     run=run,
     cues=("sql", "database", "query", "table", "rows", "数据库", "查询", "数据表"),
+    at_once=32,
 )
