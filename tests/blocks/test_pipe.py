@@ -207,8 +207,8 @@ async def test_a_store_that_fails_ends_the_tool(tmp_path: Path) -> None:
 
 async def test_a_bucket_takes_it_in_parts_and_keeps_nothing_of_a_failed_one(s3: S3Server) -> None:
     name = s3.bucket()
-    keys = {"access_key": SecretStr(s3.user), "secret_key": SecretStr(s3.password)}
-    bucket = ObjectBucket(bucket=name, endpoint=s3.url, part_bytes=5 << 20, **keys)
+    user, password = SecretStr(s3.user), SecretStr(s3.password)
+    bucket = ObjectBucket(bucket=name, endpoint=s3.url, access_key=user, secret_key=password, part_bytes=5 << 20)
     data = random.Random(1).randbytes(12_000_000)
     record = await store_part(part(data), bucket, FOLDER)
     async with reading_part(record, bucket) as stream:
