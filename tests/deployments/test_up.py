@@ -67,6 +67,26 @@ async def test_the_curl_line_streams_an_answer_when_pasted(up: RunningUp) -> Non
     assert told.rstrip().endswith("data: [DONE]")
 
 
+async def test_both_databases_are_saved_after_the_first_start(up: RunningUp) -> None:
+    await up.until("all parts up in", within=120)
+    kept = up.data_dir / "backups"
+
+    def saved() -> dict[str, Path]:
+        return {path.relative_to(kept).parts[0]: path for path in kept.glob("*/*/*/*/*/manifest.json")}
+
+    manifests = await eventually(lambda: saved() if len(saved()) == 2 else None, within=90, what="two backups")
+    assert set(manifests) == {"pilothouse", "prefect"}
+    told = {name: json.loads(path.read_text()) for name, path in manifests.items()}
+    assert told["pilothouse"]["counts"]["pilothouse.tokens"] > 0
+    assert told["prefect"]["counts"]["public.flow_run"] > 0
+    assert told["prefect"]["counts"]["public.events"] == 0  # they are left out
+    assert "recipients" in told["pilothouse"]["notes"][0]  # the keys are left out, and said to be
+    secrets = [path.read_text().strip() for path in (up.data_dir / "secrets").iterdir()]
+    everything = str(told) + "".join(path.read_text() for path in (up.data_dir / "logs").glob("*.log"))
+    assert not [secret for secret in secrets if secret in everything]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+
+
 async def test_secrets_are_in_private_files_and_in_no_argument(up: RunningUp) -> None:
     await up.until("all parts up in", within=120)
     files = [up.data_dir / "admin-token", up.data_dir / "run" / "engines.json", *(up.data_dir / "secrets").iterdir()]
