@@ -15,7 +15,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from blocks.storage import Storage
+from blocks.storage import Storage, all_ours
 from blocks.storage_bucket import ObjectBucket
 from blocks.storage_folder import ObjectFolder
 from core.backups.errors import BackupDamaged
@@ -91,8 +91,8 @@ class BackupStore:
         await self._storage.check()
 
     async def tidy(self, hours: float) -> int:
-        """See ``Tidied.tidy``."""
-        return await self._storage.tidy(hours)
+        """See ``Tidied.tidy``. Does nothing in a bucket that others may share."""
+        return await self._storage.tidy(hours) if all_ours(self._storage) else 0
 
     async def keep(self, manifest: Manifest) -> None:
         """Write the manifest, with which the backup exists."""

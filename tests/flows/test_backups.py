@@ -10,10 +10,12 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.sorting import ArtifactSort
 
+from blocks.backup_room import require_room
 from blocks.backup_store import BackupStore
 from blocks.pipe_reading import reading_part
 from blocks.places import place_of
-from core.backups.errors import BackupsFailed
+from blocks.storage_folder import ObjectFolder
+from core.backups.errors import BackupsFailed, NoRoom
 from core.backups.manifest import NAME
 from core.backups.place import Fingerprint
 from core.backups.sources import UNSEALED
@@ -24,8 +26,10 @@ from core.store.backups import BackupRecord, Backups, NewBackup
 from core.store.base import Store
 from flows import backing_up
 from flows.backups import backup, prune
+from tasks import dumps
 from tests.flows.saved import Stage
 from tests.prefect_server import RunningServer
+from tests.s3 import S3Server
 
 PEOPLE = "CREATE TABLE people AS SELECT n AS id, 'name ' || n AS name FROM generate_series(1, 2000) n"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -239,3 +243,46 @@ async def test_what_is_over_goes_and_the_last_good_one_stays(stage: Stage, backu
     assert {key for key in await objects(settings) if key.endswith(NAME)} == kept
     assert (await prune(dry_run=False))["deleted"] == []
     assert "| stays | the newest of day" in await artifact("prune")
+
+
+async def test_it_says_how_far_it_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int, str, float, float]] = []
+    monkeypatch.setattr(dumps, "EVERY", 0.01)
+    monkeypatch.setattr(
+        dumps,
+        "report_progress",
+        lambda done, total, what, rate=0.0, tables=0.0: told.append((done, total, what, rate, tables)),
+    )
+    with (stage.folder / "files" / "large").open("wb") as file:
+        file.truncate(200_000_000)
+    stage.configure(f"[sources.files]\npath = '{stage.folder}/files'\n")
+    (one,) = (await backup("files"))["backups"]
+    done = [each[0] for each in told]
+    assert done == sorted(done)
+    assert len(set(done)) > 3
+    assert done[-1] == one["plainSize"]
+    assert all(0 <= each[0] <= each[1] and each[2] == "bytes" for each in told)
+    assert told[-1][3] > 1_000_000
+
+
+async def test_a_store_that_is_away_is_in_each_sources_row(
+    stage: Stage, backups: Backups, own_s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (dumps.check_store, dumps.tidy_store, dumps.remove_backup):
+        monkeypatch.setattr(each, "retry_delay_seconds", [0.1, 0.1, 0.1])
+    stage.configure(
+        f"[sources.files]\npath = '{stage.folder}/files'\n[backups.store]\nendpoint = '{own_s3.url}'\n"
+        f"bucket = '{own_s3.bucket()}'\nprefix = 'x/'\naccess_key = '{own_s3.user}'\nsecret_key = '{own_s3.password}'\n"
+    )
+    own_s3.kill()
+    with pytest.raises(BackupsFailed, match=r"2 of 2 backups failed: pilothouse \(store_unavailable\), files \(store_unav"):
+        await backup()
+    assert {name: each.status for name, each in (await by_source(backups)).items()} == {"pilothouse": "bad", "files": "bad"}
+    own_s3.start()
+    assert [one["good"] for one in (await backup())["backups"]] == [True, True]
+
+
+async def test_a_full_disk_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(NoRoom, match="make room there"):
+        await require_room(ObjectFolder(folder=tmp_path / "not" / "made" / "yet"), 10**15)
+    await require_room(ObjectFolder(folder=tmp_path), 1)
