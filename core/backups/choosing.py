@@ -15,6 +15,8 @@ from core.store.backups import BackupRecord
 GLOBALS = "globals.sql"
 BY_DATABASE = ("postgres", "mysql", "mongo")
 """Engines with a part for each database."""
+WHOLE = ("redis", "weaviate")
+"""Engines that are saved as a whole, whatever database an address names."""
 PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306, "mongodb": 27017, "redis": 6379, "valkey": 6379}
 
 
