@@ -24,6 +24,8 @@ COMMANDS = (
     Listed("serve", "deployments.serve:app", "Run one part alone against given engines: api, flows."),
     Listed("chat", "deployments.chatting:chat", "One streamed answer, or a small prompt loop."),
     Listed("run", "deployments.running:run", "Run a flow and follow it; the exit code is the outcome."),
+    Listed("backup", "deployments.backing_up:backup", "Save a source or a set now and follow it."),
+    Listed("backups", "deployments.backing_up:app", "Which backups there are: list, rescan."),
     Listed("restore", "deployments.restoring:restore", "Put a backup back into a target, or a whole data directory."),
     Listed("drill", "deployments.restoring:drill", "Restore the newest backups for proof; exit 3: nothing to drill."),
     Listed("setup", "deployments.setup:setup", "Publish blocks, deployments, schedules and limits to Prefect."),

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import httpx
 import typer
-from rich.console import Console
 
 from core.config import load_settings
 from core.errors import InputInvalid
-from core.ids import new_id
-from deployments.client import DataDir, Token, Url, ask_when_ready, connect
-from deployments.running import CODES, INTERRUPTED, Follower
+from deployments.client import DataDir, Token, Url, connect
+from deployments.running import CODES, followed
 
 NOTHING_TO_DRILL = 3
 SCHEME = "s3://"
@@ -53,7 +50,7 @@ def restore(
         confirm = typer.prompt(f"All that {into} holds will be deleted. Repeat its name", err=True)
     body = {"target": into, "confirm": confirm or into, "replace": replace, "only": only}
     with connect(url, token, data_dir) as client:
-        outcome = _followed(client, f"/backups/{quote(backup_id, safe='')}/restore", body)
+        outcome = followed(client, f"/backups/{quote(backup_id, safe='')}/restore", body)
     if outcome["result"] is not None:
         typer.echo(dumps(outcome["result"], ensure_ascii=False))
     raise typer.Exit(CODES.get(outcome["state"], 1))
@@ -71,7 +68,7 @@ def drill(
     Exit code 0: good, 1: not, 3: there is no good backup to drill.
     """
     with connect(url, token, data_dir) as client:
-        outcome = _followed(client, "/flows/drill/runs", {"parameters": {"name": name} if name is not None else {}})
+        outcome = followed(client, "/flows/drill/runs", {"parameters": {"name": name} if name is not None else {}})
     result: dict[str, Any] | None = outcome["result"]
     if result is not None:
         _show(result, as_json)
@@ -96,19 +93,6 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
             typer.echo(f"  {difference}")
     if "drills" in result and not result["drills"]:
         typer.echo("nothing to drill: there is no source")
-
-
-def _followed(client: httpx.Client, path: str, body: dict[str, object]) -> dict[str, Any]:
-    """Start the run and follow it to its end."""
-    console = Console(stderr=True, highlight=False)
-    # With a key, asking again after a lost answer cannot start a second run.
-    run_id = ask_when_ready(client, console.print, "POST", path, json=body, headers={"Idempotency-Key": new_id()}).json()["runId"]
-    console.print(f"run {run_id}")
-    try:
-        return Follower(client, run_id, console).follow()
-    except KeyboardInterrupt:
-        console.print(f"The run goes on. To cancel it: POST {client.base_url}/runs/{run_id}/cancel")
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _way_back(store: str, data_dir: Path, identity: Path | None, config: Path | None) -> None:

@@ -1,7 +1,7 @@
 """``pilothouse run``: trigger a flow through the API and follow it; the exit code is the outcome."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from json import JSONDecodeError, dumps, loads
 from typing import Annotated, Any
@@ -10,7 +10,8 @@ from urllib.parse import quote
 import httpx
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from core.errors import InputInvalid, PrefectNotReady
 from core.ids import new_id
@@ -37,22 +38,34 @@ def run(
 
     Exit code 0: completed, 1: failed, 3: cancelled. The result is printed as JSON on stdout, everything else on stderr.
     """
-    console = Console(stderr=True, highlight=False)
     with connect(url, token, data_dir) as client:
-        path = f"/flows/{quote(flow, safe='')}/runs"
-        body = {"parameters": parsed(parameter or [])}
-        # With a key, asking again after a lost answer cannot start a second run.
-        headers = {"Idempotency-Key": new_id()}
-        run_id = ask_when_ready(client, console.print, "POST", path, json=body, headers=headers).json()["runId"]
-        console.print(f"run {run_id}")
-        try:
-            outcome = Follower(client, run_id, console).follow()
-        except KeyboardInterrupt:
-            console.print(f"The run goes on. To cancel it: POST {client.base_url}/runs/{run_id}/cancel")
-            raise typer.Exit(INTERRUPTED) from None
+        outcome = followed(client, f"/flows/{quote(flow, safe='')}/runs", {"parameters": parsed(parameter or [])})
     if outcome["result"] is not None:
         typer.echo(dumps(outcome["result"], ensure_ascii=False))
     raise typer.Exit(CODES.get(outcome["state"], 1))
+
+
+def followed(client: httpx.Client, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+    """Start the run that a POST to ``path`` begins, and follow it on stderr to its end: ``{"state", "result"}``."""
+    console = Console(stderr=True, highlight=False)
+    # With a key, asking again after a lost answer cannot start a second run.
+    headers = {"Idempotency-Key": new_id()}
+    run_id = ask_when_ready(client, console.print, "POST", path, json=body, headers=headers).json()["runId"]
+    console.print(f"run {run_id}")
+    try:
+        return Follower(client, run_id, console).follow()
+    except KeyboardInterrupt:
+        console.print(f"The run goes on. To cancel it: POST {client.base_url}/runs/{run_id}/cancel")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def amount(told: Mapping[str, Any]) -> str:
+    """How far a run is, as its event tells it: ``3 of 10 turns``, ``1.2 GB of 3.4 GB, 120.0 MB/s, 94 tables``."""
+    if told["what"] != "bytes":
+        return f"{told['done']} of {told['total']} {told['what']}"
+    parts = [f"{decimal(told['done'])} of {decimal(told['total'])}"]
+    parts += [f"{decimal(int(told['rate']))}/s"] if "rate" in told else []
+    return ", ".join([*parts, f"{told['tables']} tables"] if told.get("tables") else parts)
 
 
 def parsed(pairs: list[str]) -> dict[str, Any]:
@@ -80,9 +93,10 @@ class Follower:
 
     def follow(self) -> dict[str, Any]:
         """Until the run has ended: ``{"state", "result"}``."""
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"))
+        columns = (SpinnerColumn(), *shown, TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
-            bar = progress.add_task("scheduled", total=None)
+            bar = progress.add_task("scheduled", total=None, amount="")
             for event in self._events():
                 data = loads(event.data)
                 if event.kind == "result":
@@ -99,9 +113,9 @@ class Follower:
         elif kind == "log":
             say(f"{data['level']:<8} {data['message']}", style=STYLES.get(data["level"], ""))
         elif kind == "progress":
-            progress.update(bar, description=data["what"], completed=data["done"], total=data["total"])
+            progress.update(bar, completed=data["done"], total=data["total"], amount=amount(data))
             if not self._console.is_terminal:
-                say(f"{data['what']}: {data['done']} of {data['total']}")
+                say(amount(data))
 
     def _events(self) -> Iterator[Event]:
         """All events up to the result, over as many connections as it takes."""
