@@ -1,10 +1,8 @@
 """Hooks: no shell, no secrets, an end in time; the dead man's switch never fails what it watches."""
 
 import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from time import monotonic
 
 import psutil
@@ -14,7 +12,10 @@ from pydantic import SecretStr
 from blocks.hooks import ping, run_hook
 from core.backups.errors import HookFailed
 from core.settings_backups import HookSettings
+from tests.dead_mans_switch import Switch, switch
 from tests.waiting import eventually
+
+__all__ = ["switch"]
 
 
 def python(code: str, *arguments: str, seconds: float = 30) -> HookSettings:
@@ -58,31 +59,6 @@ async def test_one_that_takes_too_long_ends_with_what_it_started(tmp_path: Path)
     assert monotonic() - began < 20
     number = int(noted.read_text())
     await eventually(lambda: not psutil.pid_exists(number) or psutil.Process(number).status() == "zombie", 5, "the child's end")
-
-
-class Switch(BaseHTTPRequestHandler):
-    """Notes what it is asked, and answers as it is told to."""
-
-    status = 200
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        self.send_response(self.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Not on the terminal."""
-
-
-@pytest.fixture
-def switch() -> Iterator[ThreadingHTTPServer]:
-    Switch.asked, Switch.status = [], 200
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Switch)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 async def test_the_switch_is_told_at_its_own_addresses(switch: ThreadingHTTPServer) -> None:

@@ -86,6 +86,7 @@ def test_what_is_noted_fills_only_what_is_open(tmp_path: Path) -> None:
         database_url="postgresql://pilothouse:pw@/pilothouse?host=/run",
         prefect_url="http://127.0.0.1:4200/api",
         prefect_auth="pilothouse:pw",
+        prefect_database_url="postgresql+asyncpg://prefect:pw@/prefect?host=/run",
         demo_url="http://127.0.0.1:9/v1",
         demo_key="key",
     )
@@ -96,6 +97,7 @@ def test_what_is_noted_fills_only_what_is_open(tmp_path: Path) -> None:
     filled = with_engines(Settings(data_dir=tmp_path))
     assert filled.database.url == SecretStr(noted.database_url or "")
     assert (filled.prefect.api_url, filled.prefect.auth_string) == (noted.prefect_url, SecretStr("pilothouse:pw"))
+    assert filled.prefect.database_url == SecretStr(noted.prefect_database_url or "")
     assert filled.providers["demo"].demo
     assert filled.providers["demo"].base_url == noted.demo_url
 
@@ -114,6 +116,8 @@ def test_what_is_noted_fills_only_what_is_open(tmp_path: Path) -> None:
 
 def test_a_child_loads_the_settings_that_were_decided_here(tmp_path: Path) -> None:
     settings = load_settings(environ=HERE, overrides={"data_dir": tmp_path, "port": 0, "model": False})
-    decided = settings.model_copy(update={"port": 8765, "prefect_port": 4321})
+    prefect = PrefectSettings.model_validate({"database_url": "postgresql+asyncpg://prefect:pw@/prefect?host=/run"})
+    decided = settings.model_copy(update={"port": 8765, "prefect_port": 4321, "prefect": prefect})
     again = load_settings(environ=HERE | handed_on(decided, None))
+    assert again.prefect.database_url == decided.prefect.database_url != settings.prefect.database_url
     assert (again.data_dir, again.port, again.prefect_port, again.model) == (tmp_path, 8765, 4321, False)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import psycopg
@@ -27,10 +28,12 @@ from core.store.base import Store
 from flows import backing_up
 from flows.backups import backup, prune
 from tasks import dumps
+from tests.dead_mans_switch import Switch, switch
 from tests.flows.saved import Stage
 from tests.prefect_server import RunningServer
 from tests.s3 import S3Server
 
+__all__ = ["switch"]
 PEOPLE = "CREATE TABLE people AS SELECT n AS id, 'name ' || n AS name FROM generate_series(1, 2000) n"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
@@ -200,6 +203,20 @@ failed = ["fail", "note"]
     assert one["good"]
     assert one["notes"] == ["The backup is good, but: The hook fail ended with 1."]
     assert len([key for key in await objects(settings) if key.endswith(NAME)]) == 2
+
+
+async def test_a_dead_mans_switch_hears_of_start_and_end(stage: Stage, switch: ThreadingHTTPServer) -> None:
+    address = f"http://127.0.0.1:{switch.server_port}/uuid"
+    base = f"[sources.files]\npath = '{stage.folder}/files'\nping = '{address}'\n"
+    stage.configure(base)
+    await backup("files", fast=True)
+    stage.configure(f"{base}smallest = 100_000_000_000\n")
+    with pytest.raises(BackupsFailed):
+        await backup("files")
+    assert Switch.asked == ["/uuid/start", "/uuid", "/uuid/start", "/uuid/fail"]
+    Switch.status = 404
+    stage.configure(base)
+    assert (await backup("files"))["backups"][0]["good"]
 
 
 async def test_what_shrank_is_warned_of_and_too_little_fails(stage: Stage, backups: Backups) -> None:
