@@ -57,9 +57,8 @@ def same_place(one: PlaceSettings, other: PlaceSettings) -> bool:
     if one.bucket is not None or other.bucket is not None:
         alike = (one.endpoint, one.bucket) == (other.endpoint, other.bucket)
         return alike and (one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix))
-    return _server(one) == _server(other) and bool(
-        _databases(one) & _databases(other) or one.all_databases or other.all_databases
-    )
+    whole = one.all_databases or other.all_databases or one.kind in WHOLE
+    return _server(one) == _server(other) and (whole or bool(_databases(one) & _databases(other)))
 
 
 def source_behind(settings: Settings, target: str) -> str | None:
