@@ -62,17 +62,17 @@ class Held:
         self.checksums[entry.top] = total.hexdigest()
 
 
-def entries(folder: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Iterator[Entry]:
-    """What lies in the folder, sorted; of its own entries only those of ``include`` where that says some.
+def entries(folder: Path, include: Sequence[str] = (), exclude: Sequence[str] = (), apart: Path | None = None) -> Iterator[Entry]:
+    """What lies in the folder, sorted; of its own entries only those of ``include`` where that says some, and never ``apart``.
 
     Sockets, pipes and devices are left out, and what is deleted meanwhile. Raises ``PlaceRefused``, ``PlaceUnavailable``.
     """
     for name in sorted(set(include)) if include else _names(folder):
-        yield from _entries(folder / name, name, exclude)
+        yield from _entries(folder / name, name, exclude, apart)
 
 
-def _entries(path: Path, name: str, exclude: Sequence[str]) -> Iterator[Entry]:
-    if _left_out(name, exclude):
+def _entries(path: Path, name: str, exclude: Sequence[str], apart: Path | None) -> Iterator[Entry]:
+    if path == apart or _left_out(name, exclude):
         return
     try:
         found = path.lstat()
@@ -83,7 +83,7 @@ def _entries(path: Path, name: str, exclude: Sequence[str]) -> Iterator[Entry]:
     if stat.S_ISDIR(found.st_mode):
         yield Entry(path, name, found)
         for below in _names(path):
-            yield from _entries(path / below, f"{name}/{below}", exclude)
+            yield from _entries(path / below, f"{name}/{below}", exclude, apart)
     elif stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
         yield Entry(path, name, found)
 

@@ -44,6 +44,7 @@ class SavedFolder(Block):
     include: tuple[str, ...] = Field(default=(), description="Of the folder's entries only these; all if empty.")
     files: dict[str, Path] = Field(default={}, description="Files from elsewhere, by the name that they get beside those.")
     exclude: tuple[str, ...] = Field(default=(), description="Patterns of names that are left out, such as *.log or cache/*.")
+    apart: Path | None = Field(default=None, description="A folder that is never saved: where backups go.")
     fast: bool = Field(default=False, description="Take all cores.")
 
     async def inspect(self) -> Inspection:
@@ -108,7 +109,7 @@ class SavedFolder(Block):
         if self.path.is_file():
             yield Entry(self.path, self.path.name, self.path.stat())
             return
-        yield from entries(self.path, self.include, self.exclude)
+        yield from entries(self.path, self.include, self.exclude, self.apart)
         for name, path in sorted(self.files.items()):
             told = (not self.include or name in self.include) and (self.path / name).exists()
             if path.is_file() and not told:

@@ -108,6 +108,15 @@ async def test_one_file_alone_and_what_is_left_out(source: Path, tmp_path: Path)
         await put_back(record, store, target, "deep/debug.log")
 
 
+async def test_the_store_itself_is_not_saved(source: Path) -> None:
+    kept = source / "deep" / "backups"
+    place = SavedFolder(name="sources.x", path=source, apart=kept)
+    for _ in range(2):
+        record, fingerprint = await saved(place, ObjectFolder(folder=kept))
+        assert record.plain_size < 8_000_000
+        assert fingerprint.counts == {".": 5, "deep": 3}
+
+
 async def test_a_single_file_goes_into_a_folder_or_over_a_file(source: Path, tmp_path: Path) -> None:
     store = ObjectFolder(folder=tmp_path / "store")
     record, fingerprint = await saved(SavedFolder(name="sources.env", path=source / ".env"), store)

@@ -14,7 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Completed, Running, Scheduled
 
 from core.config import Settings
-from deployments.catching_up import SCHEDULED, make_up, missed
+from deployments.catching_up import SCHEDULED, make_now, make_up, missed
 from deployments.flows_server import end_orphans
 from deployments.setup import deployment_of
 from flows.catalogue import CATALOGUE
@@ -96,3 +96,16 @@ async def test_runs_of_a_dead_process_are_ended(prefect_client: RunningServer) -
         assert ended.state is not None
         assert (ended.state.type, ended.state.message) == ("CRASHED", "The process that ran it was stopped.")
         assert await end_orphans(client) == 0
+
+
+async def test_what_is_due_at_once_gets_one_run_whoever_asks(prefect_client: RunningServer) -> None:
+    now = datetime(2026, 1, 1, 12, 0, 7, tzinfo=UTC)
+    async with get_client() as client:
+        deployment_id = await (await deployment_of(CATALOGUE["backup"], UTC_SETTINGS)).aapply()
+        await client.pause_deployment(deployment_id)
+        for _ in range(2):
+            await make_now(client, "backup", UTC_SETTINGS, now)
+        (made,) = [run for run in await runs_of(client, deployment_id) if "made-up" in run.tags]
+        assert made.parameters == {}
+        await client.delete_flow_run(made.id)
+        await client.resume_deployment(deployment_id)

@@ -74,7 +74,7 @@ async def test_both_databases_are_saved_after_the_first_start(up: RunningUp) -> 
     def saved() -> dict[str, Path]:
         return {path.relative_to(kept).parts[0]: path for path in kept.glob("*/*/*/*/*/manifest.json")}
 
-    manifests = await eventually(lambda: saved() if len(saved()) == 2 else None, within=90, what="two backups")
+    manifests = await eventually(lambda: saved() if len(saved()) == 2 else {}, within=90, what="two backups")
     assert set(manifests) == {"pilothouse", "prefect"}
     told = {name: json.loads(path.read_text()) for name, path in manifests.items()}
     assert told["pilothouse"]["counts"]["pilothouse.tokens"] > 0

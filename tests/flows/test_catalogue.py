@@ -1,7 +1,10 @@
 """What may be triggered is known from the code; parameters are checked against the flow's signature."""
 
+from pathlib import Path
+
 import pytest
 
+from core.config import Settings
 from core.errors import InputInvalid, NotFound
 from flows.catalogue import CATALOGUE, deployable, triggerable
 
@@ -43,3 +46,13 @@ def test_a_bad_parameter_is_named(parameters: dict[str, object]) -> None:
     (name,) = parameters
     assert caught.value.field is not None
     assert caught.value.field.startswith(f"parameters.{name}")
+
+
+def test_schedules_are_those_of_the_settings_where_they_say_some() -> None:
+    plain = Settings(data_dir=Path("/nowhere"))
+    assert [(each.cron, dict(each.parameters)) for each in PURGE.schedules(plain)] == [("0 3 * * *", {"dry_run": False})]
+    assert [each.cron for each in CATALOGUE["backup"].schedules(plain)] == ["0 2 * * *"]
+    assert CATALOGUE["prune"].schedules(plain) == []
+    more = {"backups": {"schedule": "0 1 * * *"}, "sources": {"a": {"path": "/a", "schedule": "*/5 * * * *"}}}
+    said = Settings.model_validate({"data_dir": "/nowhere", **more})
+    assert [each.cron for each in CATALOGUE["backup"].schedules(said)] == ["0 1 * * *", "*/5 * * * *"]
