@@ -28,6 +28,18 @@ EVERY = 1.0
 """Seconds between two words on how far it is."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
+patient = task(
+    retries=3,
+    retry_delay_seconds=[1, 5, 20],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=worth_another_try,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    result_storage=NOWHERE,
+    timeout_seconds=DAY,
+)
+"""For what takes as long as there is much: of files, of objects."""
+
 
 class Meter:
     """How many of a source's bytes have come, of about ``total``, and how fast."""
@@ -66,7 +78,7 @@ async def check_store(store: BackupStore) -> None:
     await store.check()
 
 
-@retried
+@patient
 async def inspect_source(place: Place) -> Inspection:
     """What there is to save; wrong credentials show here, before anything starts."""
     return await place.inspect()
@@ -127,7 +139,7 @@ async def call_bad(backups: Backups, backup_id: str, owner: str, error: Mapping[
     return await backups.fail(backup_id, owner, error)
 
 
-@retried
+@patient
 async def remove_backup(store: BackupStore, folder: str) -> None:
     """Remove a backup, or what is left of one: its manifest first."""
     await store.remove(folder)
@@ -145,7 +157,7 @@ async def call_switch(url: SecretStr, moment: Moment, ca_file: Path | None) -> b
     return await ping(url, moment, ca_file)
 
 
-@retried
+@patient
 async def tidy_store(store: BackupStore) -> int:
     """Remove uploads that were begun two days ago and never finished, whoever began them; how many."""
     return await store.tidy(2 * 24.0)
