@@ -53,6 +53,7 @@ def _folder(name: str, place: PlaceSettings, settings: Settings) -> Place:
         include=KEY_FILES if ours else (),
         files={FILE: settings.read_from} if ours and settings.read_from is not None else {},
         exclude=exclude,
+        apart=settings.backups.store.folder or settings.data_dir / "backups",
         fast=settings.backups.fast,
     )
 
