@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
+from blocks.bucket_backups import SavedBucket
 from blocks.folder_backups import SavedFolder
 from blocks.mysql_backups import MySQLServer
 from blocks.postgres_backups import PostgresServer
+from blocks.redis_backups import RedisServer
 from core.backups.place import Place
 from core.backups.sources import CONFIGURATION, KEY_FILES
 from core.config import FILE, Settings
@@ -73,4 +75,20 @@ def _mysql(name: str, place: PlaceSettings, settings: Settings) -> Place:
     return server.model_copy(update={"exclude_tables": place.exclude_tables, "exclude_data": place.exclude_data})
 
 
-MAKERS: Mapping[Engine, Maker] = {"postgres": _postgres, "folder": _folder, "mysql": _mysql}
+def _redis(name: str, place: PlaceSettings, settings: Settings) -> Place:
+    assert place.url is not None
+    return RedisServer(name=name, url=place.url, ca_file=settings.ca_file, fast=settings.backups.fast)
+
+
+def _bucket(name: str, place: PlaceSettings, settings: Settings) -> Place:
+    taken = {"bucket", "prefix", "endpoint", "region", "access_key", "secret_key", "path_style"}
+    return SavedBucket(name=name, ca_file=settings.ca_file, fast=settings.backups.fast, **place.model_dump(include=taken))
+
+
+MAKERS: Mapping[Engine, Maker] = {
+    "postgres": _postgres,
+    "mysql": _mysql,
+    "redis": _redis,
+    "bucket": _bucket,
+    "folder": _folder,
+}

@@ -20,8 +20,9 @@ def program() -> Path:
 class ValkeyServer:
     """One server on loopback that keeps nothing on disk, so that a restart loses all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: str) -> None:
         self._folder = folder
+        self._options = options
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -32,7 +33,7 @@ class ValkeyServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> "ValkeyServer":
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": "", "appendonly": "no"}
+        options = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": "", "appendonly": "no", **self._options}
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         with (self._folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen([str(program()), *arguments], stdout=log, stderr=log)
@@ -53,6 +54,6 @@ class ValkeyServer:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False

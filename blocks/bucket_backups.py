@@ -1,0 +1,151 @@
+"""A bucket of anything that speaks S3, or what lies under a prefix in it, that is backed up or restored into."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import IO, ClassVar, TypeVar
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from blocks.bucket_objects import Bucket, Packed, Tally, remove_all, unpack
+from blocks.handover import Abandoned
+from blocks.own_thread import ended, in_own_thread
+from blocks.s3_client import Access, client
+from blocks.s3_errors import in_our_words
+from core.backups.errors import DumpFailed, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
+from core.errors import NotFound, StoreRefused, StoreUnavailable
+
+T = TypeVar("T")
+TAR = "objects.tar"
+
+
+class SavedBucket(Block):
+    """A bucket to be backed up, or restored into.
+
+    Example:
+        Load the saved block and see what there is:
+
+        ```python
+        from blocks.bucket_backups import SavedBucket
+
+        bucket = await SavedBucket.aload("fastgpt-files")
+        print(await bucket.inspect())
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "Saved Bucket"
+    _block_type_slug: ClassVar[str | None] = "saved-bucket"
+    _description: ClassVar[str | None] = "A bucket of anything that speaks S3, whose objects are backed up or restored."
+
+    name: str = Field(description="What messages call it, such as sources.fastgpt-files.")
+    bucket: str = Field(description="The bucket's name.")
+    prefix: str = Field(default="", description="Only what lies under it.")
+    endpoint: str | None = Field(default=None, description="Address of the service, such as http://minio:9000; AWS if empty.")
+    region: str = Field(default="us-east-1", description="The bucket's region.")
+    access_key: SecretStr | None = Field(default=None, description="The key's name. Without keys, AWS' own ways of finding some.")
+    secret_key: SecretStr | None = Field(default=None, description="The key's secret.")
+    path_style: bool | None = Field(default=None, description="endpoint/bucket/key (true) or bucket.endpoint/key.")
+    ca_file: Path | None = Field(default=None, description="A file of further CA certificates to trust.")
+    connect_timeout: float = Field(default=5.0, gt=0, description="Seconds for connecting.")
+    timeout: float = Field(default=60.0, gt=0, description="Seconds without a byte.")
+    fast: bool = Field(default=False, description="Run at normal priority.")
+
+    async def inspect(self) -> Inspection:
+        """See ``Place.inspect``. Lists the whole bucket, for its size."""
+
+        def asked(bucket: Bucket) -> Inspection:
+            sizes = [each.size for each in bucket.listed()]
+            return Inspection(f"S3 {self._access.place}", None, (), sum(sizes), not sizes)
+
+        return await self._asked(asked)
+
+    @asynccontextmanager
+    async def dumping(self, inspection: Inspection) -> AsyncGenerator[Dump, None]:
+        """See ``Place.dumping``. Each object is of the moment in which it is read. The fingerprint is of what was read: it is
+        complete when the part has been.
+        """
+        tally = Tally()
+        yield Dump([Part(TAR, "tar", partial(self._opened, tally))], Fingerprint(tally.counts, tally.checksums))
+
+    async def restore(self, part: str, form: str, stream: IO[bytes], only: str | None = None) -> None:
+        """See ``Place.restore``. ``only`` is an object's key, without the prefix. Raises ``TargetNotEmpty`` before anything is
+        touched.
+        """
+        if form != "tar":
+            raise RestoreFailed(f"{self.name}: a bucket cannot take a part of the form {form}.")
+        stopped = Event()
+
+        def put(bucket: Bucket) -> None:
+            there = next((each for each in bucket.listed() if only in (None, each.key)), None)
+            if there is not None:
+                raise TargetNotEmpty(
+                    f"{self.name}: the bucket holds {'this object' if only else 'objects'} already; delete first."
+                )
+            if not unpack(bucket, stream, only, stopped.is_set) and only is not None:
+                raise RestoreFailed("The backup has no such object.")
+
+        work = in_own_thread(partial(self._with_bucket, put), "restore", quiet=not self.fast)
+        try:
+            await asyncio.shield(work)
+        except Abandoned:
+            raise RestoreFailed(f"{self.name}: the restore was broken off.") from None
+        finally:
+            stopped.set()
+            await ended(work)
+
+    async def fingerprint(self, like: Fingerprint) -> Fingerprint:
+        """See ``Place.fingerprint``."""
+
+        def counted(bucket: Bucket) -> Fingerprint:
+            counts, sums = {"objects": 0, "bytes": 0}, dict[str, str]()
+            for each in bucket.listed():
+                counts["objects"] += 1
+                counts["bytes"] += each.size
+                if each.key in like.checksums:
+                    sums[each.key] = bucket.digest(each.key)
+            return Fingerprint(counts, sums)
+
+        return await self._asked(counted)
+
+    async def clear(self) -> None:
+        """See ``Place.clear``. Older versions stay, in a bucket that keeps them."""
+        await self._asked(remove_all)
+
+    @property
+    def _access(self) -> Access:
+        name, secret = (each.get_secret_value() if each else "" for each in (self.access_key, self.secret_key))
+        in_path = self.endpoint is not None if self.path_style is None else self.path_style
+        return Access(self.endpoint, self.region, in_path, self.connect_timeout, self.timeout, name, secret, self.ca_file)
+
+    @contextmanager
+    def _opened(self, tally: Tally) -> Iterator[Stream]:
+        with self._connected() as bucket:
+            packed = Packed(self.name, bucket, tally)
+            try:
+                yield packed
+            finally:
+                packed.close()
+            if not packed.ended:
+                raise DumpFailed(f"{self.name}: the objects were not read to their end.")
+
+    async def _asked(self, work: Callable[[Bucket], T]) -> T:
+        return await in_own_thread(partial(self._with_bucket, work), "bucket", quiet=not self.fast)
+
+    def _with_bucket(self, work: Callable[[Bucket], T]) -> T:
+        with self._connected() as bucket:
+            return work(bucket)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Bucket]:
+        try:
+            with in_our_words(self._access.place, self.bucket):
+                yield Bucket(client(self._access), self.bucket, self.prefix)
+        except StoreUnavailable as error:
+            raise PlaceUnavailable(f"{self.name}: {error.message}", retry_after=30) from None
+        except (StoreRefused, NotFound) as error:
+            raise PlaceRefused(f"{self.name}: {error.message}") from None
