@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
+from blocks.mysql_backups import MySQLServer
 from blocks.pipe_reading import reading_part
 from blocks.postgres_backups import PostgresServer
 from core.backups.manifest import Manifest, PartRecord
@@ -38,7 +39,7 @@ async def restore_part(
 
 def as_target(place: Place, manifest: Manifest) -> Place:
     """The place in the form in which it takes the backup: with the databases that it has, made where they are missing."""
-    if not isinstance(place, PostgresServer):
+    if not isinstance(place, PostgresServer | MySQLServer):
         return place
     several = any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
     shape = {"databases": manifest.databases if several else (), "all_databases": False, "may_create": True}

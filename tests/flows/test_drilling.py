@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import psycopg
@@ -22,6 +23,7 @@ from deployments.postgres import EmbeddedPostgres
 from flows.drilling import drill
 from tests.conftest import statement
 from tests.flows.saved import Stage, flip
+from tests.mariadb import PASSWORD, MariaDBServer
 from tests.prefect_server import RunningServer
 
 FEW = """
@@ -217,6 +219,20 @@ async def test_every_source_is_drilled_whatever_becomes_of_the_others(stage: Sta
         {"configuration": "nothing_to_drill"} if "configuration" in results else {}
     )
     assert ended == "COMPLETED", state.message
+
+
+async def test_a_mariadb_is_drilled_beside_itself(stage: Stage, mariadb: MariaDBServer) -> None:
+    name = f"test_{secrets.token_hex(4)}"
+    stage.configure(f'[sources.shop]\nurl = "mysql://root:{quote(PASSWORD, safe="")}@127.0.0.1:{mariadb.port}/{name}"')
+    made = f"CREATE TABLE {name}.proof (id int PRIMARY KEY, said text CHARACTER SET utf8mb4)"
+    mariadb.run(f"CREATE DATABASE {name}", made, f"INSERT INTO {name}.proof VALUES (1, 'x'), (2, NULL)")
+    manifest = await stage.save("shop")
+    before = mariadb.run("SHOW DATABASES")
+    ended, state = await drilled("shop")
+    assert ended == "COMPLETED", (state.message, (await newest(stage, "shop")).details)
+    assert (await newest(stage, "shop")).rows == sum(manifest.counts.values()) == 2
+    assert mariadb.run("SHOW DATABASES") == before
+    mariadb.run(f"DROP DATABASE {name}")
 
 
 async def test_a_drill_target_is_emptied_again_and_never_of_others_things(
