@@ -286,6 +286,22 @@ def test_what_a_broken_run_left_is_of_no_use_after_the_next_whole_one() -> None:
     assert ids(due([left, *whole], rules, NOW, BERLIN), kept=True) == {"dify-whole", "fastgpt-whole"}
 
 
+def test_the_newest_of_a_source_stays_though_its_run_is_not_the_newest() -> None:
+    """Of two runs that overlapped, the one that began first ended last."""
+    hours = {"first": (40, 10), "second": (30, 20)}
+    runs = [
+        Dated(f"{name}-{run}", name, "good", NOW - timedelta(hours=ago), "all", run, NAMES)
+        for run, both in hours.items()
+        for name, ago in zip(NAMES, both, strict=True)
+    ]
+    kept = {one.backup.id: one.reason for one in due(runs, Rules({}, {"all": KeepSettings(last=1)}), NOW, BERLIN) if one.kept}
+    assert kept == {
+        "dify-second": "one of the last 1",
+        "fastgpt-second": "one of the last 1",
+        "fastgpt-first": "the last good one of its source",
+    }
+
+
 def test_the_rules_of_a_configuration(tmp_path: Path) -> None:
     file = tmp_path / "pilothouse.toml"
     file.write_text(
