@@ -94,6 +94,10 @@ class BackupStore:
         """See ``Tidied.tidy``. Does nothing in a bucket that others may share."""
         return await self._storage.tidy(hours) if all_ours(self._storage) else 0
 
+    async def tidy_source(self, source: str) -> int:
+        """Remove all unfinished uploads of a source; only for whom it is that backs it up now. How many."""
+        return await self._within(f"{source}/").tidy(ALL_UNFINISHED)
+
     async def keep(self, manifest: Manifest) -> None:
         """Write the manifest, with which the backup exists."""
         await self._storage.put(manifest.folder + NAME, _written(manifest), "application/json", NAME)

@@ -33,11 +33,11 @@ from tasks.dumps import (
     call_good,
     call_hook,
     call_switch,
-    check_store,
     dump_source,
     inspect_source,
     keep_manifest,
     point_latest,
+    ready_store,
     remove_backup,
 )
 
@@ -174,7 +174,7 @@ async def _saved(parts: Parts, source: SourceSettings, new: NewBackup, turn: asy
     """All parts in the store, and what they are."""
     settings, recipients = parts.settings, recipients_of(source, parts.settings)
     place = place_of(f"sources.{new.source}", source, settings)
-    await check_store(parts.store)
+    await ready_store(parts.store, new.source)
     inspection = await inspect_source(place)
     newest = await parts.backups.newest_good(new.source)
     last = newest.manifest if newest is not None else None

@@ -72,10 +72,11 @@ class Meter:
             self.tell()
 
 
-@retried
-async def check_store(store: BackupStore) -> None:
-    """Returns when the store answers and takes our credentials."""
+@patient
+async def ready_store(store: BackupStore, source: str) -> None:
+    """Returns when the store answers, takes our credentials, and holds nothing unfinished of the source."""
     await store.check()
+    await store.tidy_source(source)
 
 
 @patient

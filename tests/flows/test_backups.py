@@ -285,7 +285,7 @@ async def test_it_says_how_far_it_is(stage: Stage, monkeypatch: pytest.MonkeyPat
 async def test_a_store_that_is_away_is_in_each_sources_row(
     stage: Stage, backups: Backups, own_s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in (dumps.check_store, dumps.tidy_store, dumps.remove_backup):
+    for each in (dumps.ready_store, dumps.tidy_store, dumps.remove_backup):
         monkeypatch.setattr(each, "retry_delay_seconds", [0.1, 0.1, 0.1])
     stage.configure(
         f"[sources.files]\npath = '{stage.folder}/files'\n[backups.store]\nendpoint = '{own_s3.url}'\n"

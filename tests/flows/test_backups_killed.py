@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -13,7 +14,7 @@ import pytest
 
 from blocks.backup_store import BackupStore
 from core.config import Settings, child_environment
-from core.store.backups import Backups
+from core.store.backups import BackupRecord, Backups
 from core.store.base import Store
 from flows.backups import backup, prune
 from tasks.dumps import dump_source
@@ -27,6 +28,13 @@ import asyncio
 from flows.backups import backup
 asyncio.run(backup("files"))
 """
+FOR_EVER = """
+import asyncio
+from flows.backups import backup
+while True:
+    asyncio.run(backup("both"))
+"""
+KILLS = 6
 DEAD = "UPDATE pilothouse.backups SET lease_until = now() - interval '1 second' WHERE status = 'running'"
 LOST = (
     "UPDATE pilothouse.backups SET status = 'running', owner = 'dead', manifest = NULL, lease_until = now() - interval '1 second'"
@@ -66,11 +74,11 @@ def in_bucket(stage: Stage, s3: S3Server, bucket: str) -> str:
 
 
 @contextmanager
-def running(stage: Stage, server: RunningServer) -> Iterator[subprocess.Popen[bytes]]:
+def running(stage: Stage, server: RunningServer, code: str = RUN) -> Iterator[subprocess.Popen[bytes]]:
     """The flow in a process of its own, as a flow run is."""
     environment = child_environment(server.environment("flows") | stage.environ)
     with (stage.folder / "run.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=log, stderr=log)
         try:
             yield process
         finally:
@@ -148,3 +156,43 @@ async def test_a_store_that_goes_away_is_tried_again_part_by_part(
     scan = await BackupStore.from_settings(settings).scan()
     assert [(found.manifest.id, found.fault) for found in scan.found] == [(one["id"], None)]
     assert not await asyncio.to_thread(uploading)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_killed_at_random_moments_what_is_listed_is_whole(
+    stage: Stage, backups: Backups, prefect_client: RunningServer, empty_database_url: str
+) -> None:
+    sql(empty_database_url, "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 300000) n")
+    (stage.folder / "files" / "a").write_bytes(os.urandom(5_000_000))
+    settings = stage.configure(
+        f"{in_folder(stage)}[sources.t]\nurl = '{empty_database_url}'\n[sets.both]\nsources = ['t', 'files']\n"
+        "keep = { last = 1 }\n"  # so that every run deletes too
+    )
+    store, chance = BackupStore.from_settings(settings), random.Random(7)
+    for _ in range(KILLS):
+        newest = (await backups.page(1))[:1]
+        with running(stage, prefect_client, FOR_EVER) as process:
+
+            async def begun(last: list[BackupRecord] = newest) -> bool:
+                return (await backups.page(1))[:1] != last
+
+            await eventually(begun, within=60, what="a new backup")
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(process.wait, chance.uniform(0, 3))
+            assert process.poll() is None, (stage.folder / "run.log").read_text()[-3000:]
+        scan = await store.scan()
+        assert [found.fault for found in scan.found if found.fault] == []
+        listed = {each.id for each in await backups.page(200) if each.status == "good"}
+        # One that was killed after its manifest is whole and not listed yet; one that was being deleted is listed and gone.
+        assert len(listed ^ {found.manifest.id for found in scan.found}) <= 2
+        sql(stage.database_url, DEAD)
+    result = await backup("both")
+    assert [one["good"] for one in result["backups"]] == [True, True]
+    await prune(dry_run=False)
+    scan = await store.scan()
+    assert {one["id"] for one in result["backups"]} <= {found.manifest.id for found in scan.found}
+    good = {each.id for each in await backups.page(200) if each.status == "good"}
+    assert good == {found.manifest.id for found in scan.found}
+    assert scan.leftovers == []
+    assert not list((stage.folder / "data" / "backups").rglob(".begun-*"))
