@@ -22,8 +22,8 @@ from core.backups.comparing import compare, saved_in
 from core.backups.manifest import Manifest
 from core.backups.place import Place
 from core.backups.sources import CONFIGURATION, OURS, PREFECTS
-from core.config import FILE, Settings
-from core.errors import NotFound, PartMissing
+from core.config import FILE, Settings, load_settings
+from core.errors import ConfigurationInvalid, NotFound, PartMissing
 from core.store.backup_scans import BackupScans
 from core.store.base import Store
 from core.store.schema import migrate
@@ -131,4 +131,12 @@ def _tell_what_is_next(data_dir: Path, newest: Mapping[str, Manifest], say: Say)
     )
     if PREFECTS not in newest:
         say("prefect: starts empty, since the store has no backup of its database")
+    try:
+        settings = load_settings(overrides={"data_dir": data_dir})
+    except ConfigurationInvalid as error:  # such as a secret's file that was not saved
+        say(f"to be set right before it starts: {error.message}")
+    else:
+        if settings.database.url is not None:
+            said_by = settings.origins.get("database.url", "the settings")
+            say(f"{said_by} names a database: `pilothouse up` uses that database, not the one restored here")
     say(f"start it with: pilothouse up --data-dir {data_dir}")

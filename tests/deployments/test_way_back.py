@@ -13,6 +13,7 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 from pydantic import SecretStr
 
+from blocks.storage_bucket import ObjectBucket
 from core.backups.errors import BackupDamaged
 from core.config import DatabaseSettings, Settings, load_settings
 from core.errors import ConfigurationInvalid, NotFound, PartMissing
@@ -25,6 +26,7 @@ from deployments.postgres import EmbeddedPostgres
 from deployments.secret_files import kept_secret, secret_path, write_secret
 from deployments.way_back import restore_data_dir
 from tests.flows.saved import flip, saved
+from tests.s3 import S3Server
 
 ROWS = """
 INSERT INTO pilothouse.sessions (id, expires_at) SELECT 'session-' || i, now() + interval '9 days' FROM generate_series(1, 300) i;
@@ -133,6 +135,18 @@ async def test_everything_is_there_again(lost: tuple[Lost, bool], nowhere: Path)
     assert gone.token not in told
 
 
+async def test_a_configured_database_is_not_what_was_restored(
+    lost: tuple[Lost, bool], nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, sealed = lost
+    monkeypatch.setenv("DATABASE_URL", "postgresql://someone:word@elsewhere/app")
+    said: list[str] = []
+    await restore_data_dir(gone.settings(identity=f"file:{gone.key}" if sealed else None), said.append)
+    (line,) = (line for line in said if "DATABASE_URL" in line)
+    assert "uses that database, not the one restored here" in line
+    assert "word" not in line
+
+
 async def test_a_directory_in_use_or_not_empty_is_left_alone(lost: tuple[Lost, bool], nowhere: Path) -> None:
     gone, sealed = lost
     settings = gone.settings(identity=f"file:{gone.key}" if sealed else None)
@@ -172,6 +186,41 @@ async def test_a_store_without_our_database_says_what_it_has(lost: tuple[Lost, b
     empty = Lost(tmp_path)
     with pytest.raises(NotFound, match="it has backups of: prefect"):
         await restore_data_dir(empty.settings(), lambda _: None)
+
+
+async def test_the_command_reads_a_bucket(lost: tuple[Lost, bool], nowhere: Path, tmp_path: Path, s3: S3Server) -> None:
+    gone, sealed = lost
+    if sealed:
+        pytest.skip("the other one is enough")
+    bucket = s3.bucket()
+    there = ObjectBucket(
+        endpoint=s3.url, bucket=bucket, prefix="kept/", access_key=SecretStr(s3.user), secret_key=SecretStr(s3.password)
+    )
+    for path in filter(Path.is_file, await asyncio.to_thread(lambda: list(gone.store.rglob("*")))):
+        await there.put(path.relative_to(gone.store).as_posix(), path.read_bytes(), "application/octet-stream", path.name)
+    keys = {"ENDPOINT": s3.url, "ACCESS_KEY": s3.user, "SECRET_KEY": s3.password}
+    plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    command = [
+        sys.executable,
+        "-m",
+        "deployments.cli",
+        "restore",
+        "--store",
+        f"s3://{bucket}/kept",
+        "--into-data-dir",
+        str(nowhere),
+    ]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        env=plain | {f"PILOTHOUSE_BACKUPS__STORE__{name}": value for name, value in keys.items()},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "prefect: restored, 90 rows" in done.stderr
+    assert s3.password not in done.stderr + done.stdout
 
 
 def test_the_command_needs_nothing_running(lost: tuple[Lost, bool], nowhere: Path, tmp_path: Path) -> None:
