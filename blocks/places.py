@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from blocks.bucket_backups import SavedBucket
 from blocks.folder_backups import SavedFolder
+from blocks.mongo_backups import MongoServer
 from blocks.mysql_backups import MySQLServer
 from blocks.postgres_backups import PostgresServer
 from blocks.redis_backups import RedisServer
@@ -85,9 +86,22 @@ def _bucket(name: str, place: PlaceSettings, settings: Settings) -> Place:
     return SavedBucket(name=name, ca_file=settings.ca_file, fast=settings.backups.fast, **place.model_dump(include=taken))
 
 
+def _mongo(name: str, place: PlaceSettings, settings: Settings) -> Place:
+    assert place.url is not None
+    return MongoServer(
+        name=name,
+        url=place.url,
+        databases=place.databases,
+        all_databases=place.all_databases,
+        ca_file=settings.ca_file,
+        fast=settings.backups.fast,
+    )
+
+
 MAKERS: Mapping[Engine, Maker] = {
     "postgres": _postgres,
     "mysql": _mysql,
+    "mongo": _mongo,
     "redis": _redis,
     "bucket": _bucket,
     "folder": _folder,

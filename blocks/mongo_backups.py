@@ -1,0 +1,179 @@
+"""A MongoDB that is backed up or restored into: one database, several, or all of a server."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from blocks.handover import CHUNK, Abandoned
+from blocks.mongo_archive import Archive, Tally, batches_of, key_of
+from blocks.own_thread import ended, in_own_thread
+from core.backups.errors import DumpFailed, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+
+T = TypeVar("T")
+OWN = ("admin", "config", "local")
+CONNECT = 10_000
+SILENCE = 600_000
+"""Milliseconds without an answer."""
+BSON = "dump.bson"
+
+
+class MongoServer(Block):
+    """A MongoDB to be backed up, or restored into.
+
+    Example:
+        Load the saved block and see what there is:
+
+        ```python
+        from blocks.mongo_backups import MongoServer
+
+        server = await MongoServer.aload("fastgpt-mongo")
+        print(await server.inspect())
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "MongoDB Server"
+    _block_type_slug: ClassVar[str | None] = "mongodb-server"
+    _description: ClassVar[str | None] = "A MongoDB whose databases are backed up, or restored into."
+
+    name: str = Field(description="What messages call it, such as sources.fastgpt-mongo.")
+    url: SecretStr = Field(
+        description="mongodb://user:password@host:27017/name?authSource=admin, with any of the driver's options."
+    )
+    databases: tuple[str, ...] = Field(default=(), description="Those to save; empty: the one that the url names, or all.")
+    all_databases: bool = Field(default=False, description="Every database of the server, new ones too.")
+    ca_file: Path | None = Field(default=None, description="CA certificates, for an address with tls=true.")
+    fast: bool = Field(default=False, description="Run at normal priority.")
+
+    async def inspect(self) -> Inspection:
+        """See ``Place.inspect``."""
+
+        def asked(archive: Archive) -> Inspection:
+            version = archive.client.server_info().get("version", "of an unknown version")
+            sizes = [archive.client[name].command("dbStats").get("dataSize", 0) for name in archive.databases]
+            empty = not any(archive.collections(name) for name in archive.databases)
+            return Inspection(f"MongoDB {version}", None, tuple(archive.databases), int(sum(sizes)), empty)
+
+        return await self._asked(asked)
+
+    @asynccontextmanager
+    async def dumping(self, inspection: Inspection) -> AsyncGenerator[Dump, None]:
+        """See ``Place.dumping``. Each collection is of the time in which it is read. The fingerprint is of what was read: it is
+        complete when the part has been.
+        """
+        tally = Tally()
+        yield Dump([Part(BSON, "bson", partial(self._opened, tally))], Fingerprint(tally.counts, tally.checksums))
+
+    async def restore(self, part: str, form: str, stream: IO[bytes], only: str | None = None) -> None:
+        """See ``Place.restore``. ``only`` is a collection. Raises ``TargetNotEmpty`` before anything is touched."""
+        if form != "bson":
+            raise RestoreFailed(f"{self.name}: a MongoDB cannot take a part of the form {form}.")
+        stopped = Event()
+
+        def filled(archive: Archive) -> None:
+            for name in archive.databases:
+                there = [
+                    each["name"] for each in archive.collections(name) if only in (None, each["name"], f"{name}.{each['name']}")
+                ]
+                if there:
+                    raise TargetNotEmpty(f"{self.name}: {name} has the collection {there[0]} already; drop it first.")
+            if not archive.fill(stream, only, stopped.is_set) and only is not None:
+                raise RestoreFailed("The backup has no such collection.")
+
+        work = in_own_thread(partial(self._with_archive, filled), "restore", quiet=not self.fast)
+        try:
+            await asyncio.shield(work)
+        except Abandoned:
+            raise RestoreFailed(f"{self.name}: the restore was broken off.") from None
+        finally:
+            stopped.set()
+            await ended(work)
+
+    async def fingerprint(self, like: Fingerprint) -> Fingerprint:
+        """See ``Place.fingerprint``."""
+
+        def counted(archive: Archive) -> Fingerprint:
+            tally = Tally()
+            for name, shown in archive.databases.items():
+                for each in archive.collections(name):
+                    if (key := key_of(shown, each["name"])) in like.counts:
+                        for _ in tally.collect(key, batches_of(archive.client[name][each["name"]])):
+                            pass
+            return Fingerprint(tally.counts, {key: word for key, word in tally.checksums.items() if key in like.checksums})
+
+        return await self._asked(counted)
+
+    async def clear(self) -> None:
+        """See ``Place.clear``. The databases are dropped; users and roles stay."""
+
+        def cleared(archive: Archive) -> None:
+            for name in archive.databases:
+                archive.client.drop_database(name)
+
+        await self._asked(cleared)
+
+    @contextmanager
+    def _opened(self, tally: Tally) -> Iterator[Stream]:
+        with self._connected() as archive:
+            if not archive.databases:
+                raise DumpFailed(f"{self.name}: the server has no database to save.")
+            yield _Chunks(archive.chunks(tally))
+
+    async def _asked(self, work: Callable[[Archive], T]) -> T:
+        return await in_own_thread(partial(self._with_archive, work), "mongo", quiet=not self.fast)
+
+    def _with_archive(self, work: Callable[[Archive], T]) -> T:
+        with self._connected() as archive:
+            return work(archive)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Archive]:
+        from pymongo import MongoClient  # noqa: PLC0415  (a tenth of a second, and only where there is one)
+        from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError  # noqa: PLC0415
+
+        url = self.url.get_secret_value()
+        encrypted = self.ca_file is not None and ("tls=true" in url or "ssl=true" in url or url.startswith("mongodb+srv"))
+        tls: dict[str, Any] = {"tlsCAFile": str(self.ca_file)} if encrypted and "tlsCAFile" not in url else {}
+        try:
+            limits = {"serverSelectionTimeoutMS": CONNECT, "connectTimeoutMS": CONNECT, "socketTimeoutMS": SILENCE}
+            with MongoClient[dict[str, Any]](url, appname="pilothouse backup", **limits, **tls) as client:
+                yield Archive(client, self._names(client))
+        except AutoReconnect:
+            raise PlaceUnavailable(
+                f"{self.name}: the server does not answer, or broke off; is the address right?", retry_after=30
+            ) from None
+        except OperationFailure as error:
+            if error.code in {13, 18, 8000}:
+                raise PlaceRefused(f"{self.name}: the server refused the login, or it lacks rights ({error.code}).") from None
+            raise DumpFailed(f"{self.name}: the server says {type(error).__name__} ({error.code}).") from None
+        except PyMongoError as error:
+            raise PlaceRefused(f"{self.name}: the url cannot be used ({type(error).__name__}); correct it.") from None
+
+    def _names(self, client: "MongoClient[dict[str, Any]]") -> dict[str, str]:
+        """What each database is called in backups; nothing where the place is the one that its url names."""
+        named = client.get_default_database(default="-").name
+        if self.databases:
+            return {name: name for name in self.databases}
+        if named != "-" and not self.all_databases:
+            return {named: ""}
+        return {name: name for name in client.list_database_names() if name not in OWN}
+
+
+class _Chunks:
+    """As a stream."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def read(self, _: int = CHUNK, /) -> bytes:
+        return next(self._chunks, b"")

@@ -1,0 +1,161 @@
+"""MongoDB's wire protocol, on a stand-in that keeps documents in SQLite: saved, dropped, put back, compared.
+
+The stand-in ignores options of collections and indexes; what is sent of them is looked at in the stream.
+"""
+
+import datetime
+import io
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import bson
+import pymongo
+import pytest
+from pydantic import SecretStr
+
+from blocks.mongo_backups import MongoServer
+from blocks.pipe import store_part
+from blocks.pipe_reading import reading_part
+from blocks.storage_folder import ObjectFolder
+from core.backups.errors import BackupDamaged, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.manifest import PartRecord
+from core.backups.place import Fingerprint
+from tests.prefect_server import free_port
+from tests.waiting import eventually
+
+FOLDER = "mongo/2026/01/31/020000Z-abc/"
+
+
+class MongoStandIn:
+    """One process on loopback, with everything in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        program = Path(sys.executable).with_name("nx-27017")
+        files = ["--log-file", str(folder / "log"), "--pid-file", str(folder / "pid")]
+        command = [str(program), "--db", "memory", "--threaded", "--port", str(self.port), *files]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self.port}/shop?directConnection=true"
+
+    def answers(self) -> bool:
+        try:
+            with pymongo.MongoClient[Any](self.url, serverSelectionTimeoutMS=500) as client:
+                client.server_info()
+        except pymongo.errors.PyMongoError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+async def mongo(tmp_path: Path) -> AsyncIterator[MongoStandIn]:
+    server = MongoStandIn(tmp_path)
+    await eventually(server.answers)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectFolder:
+    return ObjectFolder(folder=tmp_path / "store")
+
+
+def fill(server: MongoStandIn) -> None:
+    draw = random.Random(1)
+    with pymongo.MongoClient[Any](server.url) as client:
+        people = [
+            {
+                "_id": number,
+                "name": f"订单 {number}",
+                "data": draw.randbytes(number % 50),
+                "long": bson.Int64(2**40),
+                "at": datetime.datetime(2026, 1, 31, 2, tzinfo=datetime.UTC),
+                "deep": {"list": [1, {"x": None}, 1.5]},
+            }
+            for number in range(5000)
+        ]
+        client["shop"]["people"].insert_many(people)
+        client["shop"]["people"].create_index([("name", 1)])
+        client["shop"]["notes"].insert_many([{"text": "words " * 50} for _ in range(30)])
+
+
+def seen(server: MongoStandIn) -> dict[str, list[str]]:
+    with pymongo.MongoClient[Any](server.url) as client:
+        names = client["shop"].list_collection_names()
+        return {name: sorted(map(repr, client["shop"][name].find())) for name in names}
+
+
+def place(server: MongoStandIn) -> MongoServer:
+    return MongoServer(name="sources.test", url=SecretStr(server.url))
+
+
+async def saved(source: MongoServer, store: ObjectFolder) -> tuple[Sequence[PartRecord], Fingerprint]:
+    async with source.dumping(await source.inspect()) as dump:
+        return [await store_part(part, store, FOLDER) for part in dump.parts], dump.fingerprint
+
+
+async def put_back(target: MongoServer, records: Sequence[PartRecord], store: ObjectFolder, only: str | None = None) -> None:
+    for record in records:
+        async with reading_part(record, store) as stream:
+            await target.restore(record.name, record.format, stream, only)
+
+
+def indexes(server: MongoStandIn) -> list[dict[str, Any]]:
+    with pymongo.MongoClient[Any](server.url) as client:
+        return [dict(each["key"]) for each in client["shop"]["people"].list_indexes()]
+
+
+async def test_what_is_destroyed_comes_back(mongo: MongoStandIn, store: ObjectFolder) -> None:
+    fill(mongo)
+    before, keys = seen(mongo), indexes(mongo)
+    source = place(mongo)
+    assert not (await source.inspect()).empty
+    records, fingerprint = await saved(source, store)
+    assert fingerprint.counts == {"people": 5000, "notes": 30}
+    assert fingerprint.checksums.keys() == {"people", "notes"}
+    with pytest.raises(TargetNotEmpty):
+        await put_back(source, records, store)
+    await source.clear()
+    assert (await source.inspect()).empty
+    await put_back(source, records, store)
+    assert (seen(mongo), indexes(mongo)) == (before, keys)
+    assert await source.fingerprint(fingerprint) == fingerprint
+    with pymongo.MongoClient[Any](mongo.url) as client:
+        client["shop"]["people"].update_one({"_id": 7}, {"$set": {"name": "other"}})
+        client["shop"]["notes"].drop()
+    found = await source.fingerprint(fingerprint)
+    assert found.counts == {"people": 5000}
+    assert found.checksums["people"] != fingerprint.checksums["people"]
+    await put_back(source, records, store, only="notes")
+    assert seen(mongo)["notes"] == before["notes"]
+    with pytest.raises(RestoreFailed, match="no such collection"):
+        await put_back(source, records, store, only="nothing")
+
+
+async def test_a_stream_that_is_cut_off_is_noticed(mongo: MongoStandIn) -> None:
+    whole = bson.encode({"database": "", "collection": "a", "options": {}, "indexes": []}) + bson.encode({"end": True})
+    for cut in (whole[:-3], whole[: -len(bson.encode({"end": True}))], b"\xff\xff\xff\xff"):
+        with pytest.raises(BackupDamaged):
+            await place(mongo).restore("dump.bson", "bson", io.BytesIO(cut))
+        await place(mongo).clear()
+
+
+async def test_a_server_that_dies_leaves_no_backup(mongo: MongoStandIn, store: ObjectFolder) -> None:
+    fill(mongo)
+    source = MongoServer(name="sources.test", url=SecretStr(f"{mongo.url}&serverSelectionTimeoutMS=1000"))
+    inspection = await source.inspect()
+    async with source.dumping(inspection) as dump:
+        mongo.kill()
+        with pytest.raises(PlaceUnavailable):
+            await store_part(dump.parts[0], store, FOLDER)
+    assert [file for file in store.folder.rglob("*") if file.is_file()] == []
