@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from html import escape
 from typing import TYPE_CHECKING, Literal
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -56,8 +56,8 @@ def svg(scene: Scene, title: str, description: str) -> bytes:
     body = out.getvalue().partition("</defs>\n")[2]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{scene.width}" height="{scene.height}"'
-        f' viewBox="0 0 {scene.width} {scene.height}" role="img" aria-label={quoteattr(title or description)}'
-        f' stroke-linejoin="round">\n <title>{escape(title or description)}</title>\n <desc>{escape(description)}</desc>\n'
+        f' viewBox="0 0 {scene.width} {scene.height}" role="img" aria-label="{escape(title or description)}"'
+        f' stroke-linejoin="round">\n <title>{escape(title or description, quote=False)}</title>\n <desc>{escape(description, quote=False)}</desc>\n'
     )
     return (head + body).encode()
 
