@@ -57,7 +57,7 @@ def svg(scene: Scene, title: str, description: str) -> bytes:
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{scene.width}" height="{scene.height}"'
         f' viewBox="0 0 {scene.width} {scene.height}" role="img" aria-label="{escape(title or description)}"'
-        f' stroke-linejoin="round">\n <title>{escape(title or description, quote=False)}</title>\n <desc>{escape(description, quote=False)}</desc>\n'
+        f' stroke-linejoin="round">\n <title>{escape(title or description)}</title>\n <desc>{escape(description)}</desc>\n'
     )
     return (head + body).encode()
 
