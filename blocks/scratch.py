@@ -55,7 +55,7 @@ async def scratch_for(place: Place, settings: Settings) -> AsyncGenerator[Scratc
             shape = {"name": f"{place.name} (embedded)", "url": url, "ca_file": None, "may_create": True}
             yield Scratch(place.model_copy(update=shape), own_server=True)
     elif isinstance(place, HasRoomBeside):
-        ours = f"{PREFIX}{_tag(settings)}_"
+        ours = f"{PREFIX}{installation(settings)}_"
         async with place.beside(ours):
             pass  # what killed drills left
         async with place.beside(f"{ours}{secrets.token_hex(3)}_") as beside:
@@ -84,7 +84,7 @@ async def _temporary(home: Path) -> AsyncIterator[Path]:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _tag(settings: Settings) -> str:
-    """The same in all processes that share our database, so that no installation drops what another one drills in."""
+def installation(settings: Settings) -> str:
+    """A short word, the same in all processes that share our database: no installation drops what another one drills in."""
     url = settings.database.url.get_secret_value() if settings.database.url else str(settings.data_dir)
     return hashlib.sha256(url.rpartition("@")[2].encode()).hexdigest()[:4]

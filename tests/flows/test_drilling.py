@@ -14,7 +14,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 
-from blocks.scratch import _tag
+from blocks.scratch import installation
 from core.config import DatabaseSettings
 from core.store.backups import Backups
 from core.store.base import Store
@@ -25,6 +25,7 @@ from tests.conftest import statement
 from tests.flows.saved import Stage, flip
 from tests.mariadb import PASSWORD, MariaDBServer
 from tests.prefect_server import RunningServer
+from tests.waiting import eventually
 
 FEW = """
 CREATE TABLE people (id int PRIMARY KEY, name text);
@@ -171,7 +172,7 @@ async def test_what_a_killed_drill_left_is_dropped_and_nothing_else(
 ) -> None:
     stage.configure(f'[sources.app]\nurl = "{source}"')
     await stage.save("app")
-    ours = f"pilothouse_drill_{_tag(stage.settings)}_killed_app"
+    ours = f"pilothouse_drill_{installation(stage.settings)}_killed_app"
     for name in (ours, "pilothouse_drill_of_others"):
         statement(postgres, f"CREATE DATABASE {name}")
     folder = stage.folder / "data" / "drills" / "killed"
@@ -255,9 +256,15 @@ async def test_no_password_is_in_what_prefect_and_the_catalogue_hold(
     stage.configure(f'[sources.app]\nurl = "{source}"')
     await stage.save("app")
     seen: set[str] = set()
-    watching = asyncio.create_task(_watch_arguments(seen))
-    assert (await drilled("app"))[0] == "COMPLETED"
-    watching.cancel()
+    drilling = asyncio.create_task(drilled("app"))
+
+    def over() -> bool:
+        for process in psutil.process_iter(["cmdline"]):
+            seen.add(" ".join(process.info["cmdline"] or ()))
+        return drilling.done()
+
+    await eventually(over, within=60, what="the drill's end")
+    assert (await drilling)[0] == "COMPLETED"
     async with get_client() as client:
         runs = await client.read_flow_runs(limit=5, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
         tasks = await client.read_task_runs(limit=50)
@@ -269,10 +276,3 @@ async def test_no_password_is_in_what_prefect_and_the_catalogue_hold(
     assert any("pg_restore" in line for line in seen), "the watch saw the tool"
     for where in (told, kept, printed, " ".join(seen)):
         assert word not in where
-
-
-async def _watch_arguments(seen: set[str]) -> None:
-    while True:
-        for process in psutil.process_iter(["cmdline"]):
-            seen.add(" ".join(process.info["cmdline"] or ()))
-        await asyncio.sleep(0.005)
