@@ -8,6 +8,7 @@ from blocks.mongo_backups import MongoServer
 from blocks.mysql_backups import MySQLServer
 from blocks.postgres_backups import PostgresServer
 from blocks.redis_backups import RedisServer
+from blocks.weaviate_backups import WeaviateServer
 from core.backups.place import Place
 from core.backups.sources import CONFIGURATION, KEY_FILES
 from core.config import FILE, Settings
@@ -98,11 +99,17 @@ def _mongo(name: str, place: PlaceSettings, settings: Settings) -> Place:
     )
 
 
+def _weaviate(name: str, place: PlaceSettings, settings: Settings) -> Place:
+    assert place.url is not None
+    return WeaviateServer(name=name, url=place.url, api_key=place.api_key, ca_file=settings.ca_file)
+
+
 MAKERS: Mapping[Engine, Maker] = {
     "postgres": _postgres,
     "mysql": _mysql,
     "mongo": _mongo,
     "redis": _redis,
     "bucket": _bucket,
+    "weaviate": _weaviate,
     "folder": _folder,
 }
