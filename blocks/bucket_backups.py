@@ -11,7 +11,7 @@ from typing import IO, ClassVar, TypeVar
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.bucket_objects import Bucket, Packed, Tally, remove_all, unpack
+from blocks.bucket_objects import ALL, OBJECTS, Bucket, Packed, Tally, remove_all, unpack
 from blocks.handover import Abandoned
 from blocks.own_thread import ended, in_own_thread
 from blocks.s3_client import Access, client
@@ -102,13 +102,13 @@ class SavedBucket(Block):
         """See ``Place.fingerprint``."""
 
         def counted(bucket: Bucket) -> Fingerprint:
-            counts, sums = {"objects": 0, "bytes": 0}, dict[str, str]()
+            count, size, sums = 0, 0, dict[str, str]()
             for each in bucket.listed():
-                counts["objects"] += 1
-                counts["bytes"] += each.size
+                count += 1
+                size += each.size
                 if each.key in like.checksums:
                     sums[each.key] = bucket.digest(each.key)
-            return Fingerprint(counts, sums)
+            return Fingerprint({OBJECTS: count}, sums | {ALL: f"bytes:{size}"})
 
         return await self._asked(counted)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 HEAD = "PILOTHOUSE.head"
+OBJECTS, ALL = "objects", "/"
+"""What is counted, and under which name the size of all is kept beside the hashes of some; no object is called so."""
 AT_ONCE = 8
 SMALL = 1 << 20
 """Bytes up to which an object is fetched or sent as a whole, beside others."""
@@ -87,17 +89,20 @@ class Tally:
     counts: dict[str, int] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     _chosen: list[tuple[int, str]] = field(default_factory=list)
+    _bytes: int = 0
 
     def begin(self) -> None:
         self.counts.clear()
         self.checksums.clear()
         self._chosen.clear()
-        self.counts |= {"objects": 0, "bytes": 0}
+        self.counts[OBJECTS] = self._bytes = 0
+        self.checksums[ALL] = "bytes:0"
 
     def add(self, key: str, size: int, digest: str) -> None:
         """One more; its digest is kept while its key's hash is among the smallest."""
-        self.counts["objects"] += 1
-        self.counts["bytes"] += size
+        self.counts[OBJECTS] += 1
+        self._bytes += size
+        self.checksums[ALL] = f"bytes:{self._bytes}"
         rank = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
         entry = (-rank, key)
         if len(self._chosen) < SAMPLED:
