@@ -145,7 +145,11 @@ class MongoServer(Block):
         encrypted = self.ca_file is not None and ("tls=true" in url or "ssl=true" in url or url.startswith("mongodb+srv"))
         tls: dict[str, Any] = {"tlsCAFile": str(self.ca_file)} if encrypted and "tlsCAFile" not in url else {}
         try:
-            limits = {"serverSelectionTimeoutMS": CONNECT, "connectTimeoutMS": CONNECT, "socketTimeoutMS": SILENCE}
+            limits: dict[str, Any] = {
+                "serverSelectionTimeoutMS": CONNECT,
+                "connectTimeoutMS": CONNECT,
+                "socketTimeoutMS": SILENCE,
+            }
             with MongoClient[dict[str, Any]](url, appname="pilothouse backup", **limits, **tls) as client:
                 yield Archive(client, self._names(client))
         except AutoReconnect:

@@ -7,6 +7,7 @@ A takes bare JSON and reads a run's stream frame by frame; a last frame without 
 import codecs
 import json
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,10 @@ class Rejected(Exception):
     def __init__(self, reason: Any) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+class Unanswered(Exception):
+    """The server went before it answered anything: no stream had begun."""
 
 
 @dataclass
@@ -48,7 +53,11 @@ class ClientA:
     async def run(self, tool_id: str, inputs: Any, system: Any = None, path: str = "/tool/runstream") -> Run:
         """Resolves with the data of ``response``, rejects with that of ``error``."""
         body = {"toolId": tool_id, "inputs": inputs, "systemVar": system or {"time": "2026-01-01"}}
-        async with self.http.stream("POST", path, json=body) as response:
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(self.http.stream("POST", path, json=body))
+            except httpx.TransportError as error:
+                raise Unanswered from error
             return await followed(response)
 
     async def aclose(self) -> None:
