@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -45,16 +46,26 @@ async def test_nothing_leaves_the_machine(up: Running, api: httpx.AsyncClient) -
     run = (await api.post("/flows/purge_history/runs", json={})).json()
     async with api.stream("GET", run["events"]) as response:
         assert "COMPLETED" in "".join([line async for line in response.aiter_lines()])
-    assert [process.cmdline() for process in pythons(up.family()) if process.pid not in up.guarded()] == []
+    # A process that draws gets nothing of our environment, the guard included; its connections are looked at below.
+    others = [process for process in pythons(up.family()) if "core.charts.worker" not in process.cmdline()]
+    assert [process.cmdline() for process in others if process.pid not in up.guarded()] == []
     assert len(pythons(up.family())) >= 5, "up, the model, the API, Prefect and the flows"
     assert [connection for connection in connections(up.family()) if not is_local(connection)] == []
     assert not up.record.exists(), up.record.read_text(encoding="utf-8")
 
 
 def pythons(family: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in family if "python" in Path(process.exe()).name]
+    found = []
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            found += [process] if "python" in Path(process.exe()).name else []
+    return found
 
 
 def connections(family: list[psutil.Process]) -> list[str]:
     """The far ends of all open connections, those of programs without Python included."""
-    return [getattr(found.raddr, "ip", "") for process in family for found in process.net_connections()]
+    ends = []
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            ends += [getattr(found.raddr, "ip", "") for found in process.net_connections()]
+    return ends
