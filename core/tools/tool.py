@@ -88,7 +88,7 @@ class Tool:
     """Words of a question that make it worth asking a model without native tool calls whether to use this tool."""
     drafting: Drafting | None = field(default=None)
     """How such a model is asked for the inputs; None: for all of them, by their schema."""
-    at_once: int = 4
+    at_once: int = 2
     """Calls of it that a process runs at once; the others wait, so that chat in the same process does not. More is right for a
     tool that waits for others rather than works."""
 
