@@ -170,6 +170,19 @@ class StoreRefused(PilothouseError):
     code = "store_refused"
 
 
+class ChannelUnavailable(PilothouseError):
+    """A channel for alerts could not be reached, was overloaded or limits our rate; ``retry_after`` says when to try again."""
+
+    code = "channel_unavailable"
+    permanent = False
+
+
+class ChannelRefused(PilothouseError):
+    """A channel for alerts refused a message in a way that trying again will not mend: a wrong URL, a malformed card."""
+
+    code = "channel_refused"
+
+
 def told(error: PilothouseError) -> dict[str, str | float]:
     """The error as it is kept with a turn and said on a stream: ``code``, ``message``, ``retryAfter`` (seconds) if known."""
     later = {} if error.retry_after is None else {"retryAfter": error.retry_after}

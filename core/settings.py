@@ -10,11 +10,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
 from core.model_catalogue import ModelType
+from core.settings_alerts import AlertSettings, ChannelSettings
 from core.settings_backups import BackupSettings, HookSettings, SetSettings, SourceSettings, TargetSettings, names_known
 from core.settings_charts import ChartSettings
 from core.settings_databases import ReadableSettings
 from core.settings_fastgpt import FastGptSettings
 from core.settings_files import FileSettings
+from core.settings_services import ServiceSettings, SweepSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
 
 
@@ -171,6 +173,10 @@ class Settings(Section):
     sets: dict[str, SetSettings] = Field(default={})
     targets: dict[str, TargetSettings] = Field(default={})
     hooks: dict[str, HookSettings] = Field(default={})
+    sweeps: SweepSettings = SweepSettings()
+    services: dict[str, ServiceSettings] = Field(default={})
+    alerts: AlertSettings = AlertSettings()
+    channels: dict[str, ChannelSettings] = Field(default={})
 
     origins: dict[str, str] = Field(default={}, exclude=True)
     """Dotted key -> where its value came from, e.g. ``database.url`` -> ``DATABASE_URL``; absent means default."""

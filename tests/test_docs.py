@@ -51,7 +51,9 @@ def test_every_setting_is_described_and_nothing_else() -> None:
 def test_the_described_default_is_the_default(key: str, default: object) -> None:
     described = documented()[key]
     expected = WORDS.get(described, described)
-    shown = ",".join(default) if isinstance(default, tuple) else str(default) if isinstance(default, KeepSettings) else default
+    shown = (
+        ",".join(default) if isinstance(default, tuple | dict) else str(default) if isinstance(default, KeepSettings) else default
+    )
     if isinstance(shown, bool | int | float):
         expected, shown = str(expected).lower(), f"{shown:g}" if isinstance(shown, float) else str(shown).lower()
     assert expected == shown

@@ -1,0 +1,1 @@
+"""Alerts: what changed, who is told, how and how often."""

@@ -1,0 +1,77 @@
+"""Alerts: ``[alerts]`` when they go out, ``[channels.X]`` where they go."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from core.addresses import http_url
+from core.settings_services import Severity
+from core.settings_types import HttpUrl, Section, secret
+
+CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def clock(value: str) -> str:
+    """A time of day as ``09:00``."""
+    if not CLOCK.fullmatch(value):
+        raise ValueError("expected a time of day such as 09:00")
+    return value
+
+
+Clock = Annotated[str, AfterValidator(clock)]
+
+
+class ChannelSettings(Section):
+    """``[channels.X]``: one place that alerts are sent to."""
+
+    kind: Literal["teams", "teams_connector", "webhook"]
+    """``teams``: a Workflows URL; ``teams_connector``: one of the retired Office 365 connectors; ``webhook``: JSON by POST."""
+    url: Annotated[SecretStr, secret(http_url)]
+    """A secret as a whole: ``env:NAME`` or ``file:PATH``."""
+    wrap: bool = True
+    """Teams: the card as a message's attachment; False sends it bare, for flows made by hand that expect that."""
+    severities: tuple[Severity, ...] = ()
+    """Only alerts of these; empty: all."""
+    services: tuple[str, ...] = ()
+    """Only of these services, as names or patterns (``dify-*``); empty: all."""
+    platforms: tuple[str, ...] = ()
+    """The same for platforms."""
+    mentions: tuple[str, ...] = ()
+    """Who is named on a card of a critical alert: ``On Call <oncall@example.com>``."""
+    headers: dict[str, SecretStr] = Field(default={})
+    """Webhook: sent with each request."""
+    fallback: str | None = None
+    """The channel that gets what this one could not take."""
+    resolved: bool = True
+    """Say also when it is over."""
+    alive: Clock | None = None
+    """A time of day when a card says that all of this works, since what Teams answers does not prove that anything arrives."""
+    language: Literal["en", "zh"] = "en"
+    proxy: HttpUrl | None = None
+    """None: ``HTTPS_PROXY`` and ``NO_PROXY``."""
+    timeout: Annotated[float, Field(gt=0, le=120)] = 20.0
+    per_second: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Requests to this channel at most."""
+
+
+class AlertSettings(Section):
+    """``[alerts]``: when alerts go out, and how often."""
+
+    wait: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """Seconds that an alert waits for others of its group."""
+    interval: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """Seconds between two messages about one group."""
+    remind_hours: Annotated[float, Field(ge=0, le=720)] = 0.0
+    """Hours after which an alert that still holds is told again; 0: never."""
+    digest: Clock | None = None
+    """A time of day for a summary of the last day; None: no such message."""
+    flaps: Annotated[int, Field(ge=2, le=100)] = 4
+    """Flips within ``flap_minutes`` after which a service counts as flapping: one message says so, and none until it is calm."""
+    flap_minutes: Annotated[float, Field(gt=0, le=1440)] = 30.0
+    give_up_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
+    """Hours after which a message that could not be sent is given up, visibly."""
+    keep_days: Annotated[float, Field(gt=0, le=3650)] = 365.0
+    """Days that alerts which are over are kept."""
+    reach: tuple[str, ...] = ()
+    """Hosts on loopback, link-local and metadata addresses that may be reached for callers who are not administrators."""

@@ -1,0 +1,1 @@
+"""What depends on what: services, how each is checked, and the graph they make."""
