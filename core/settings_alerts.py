@@ -73,5 +73,3 @@ class AlertSettings(Section):
     """Hours after which a message that could not be sent is given up, visibly."""
     keep_days: Annotated[float, Field(gt=0, le=3650)] = 365.0
     """Days that alerts which are over are kept."""
-    reach: tuple[str, ...] = ()
-    """Hosts on loopback, link-local and metadata addresses that may be reached for callers who are not administrators."""

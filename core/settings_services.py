@@ -138,6 +138,8 @@ class SweepSettings(Section):
     """Topology files besides those in ``topologies`` of the data directory."""
     prober: tuple[str, ...] = ()
     """Addresses (``tcp://host:port``, ``http://…``) of which one at least answers whenever this machine has a network."""
+    reach: tuple[str, ...] = ()
+    """Hosts on loopback, link-local and metadata addresses that a checked service may redirect a probe to."""
     docker: str | None = None
     """Docker's Engine API: a socket's path, or ``tcp://host:port``; None: ``DOCKER_HOST`` or the usual socket."""
     keep_samples: Annotated[float, Field(gt=0, le=365)] = 2.0
