@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from pydantic import SecretStr
 
+from blocks.tls import tls
 from core.backups.errors import HookFailed
 from core.config import bare_environment
 from core.settings_backups import HookSettings
@@ -71,10 +72,7 @@ async def ping(url: SecretStr, moment: Moment, ca_file: Path | None = None) -> b
         with suppress(httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
             parts = urlsplit(url.get_secret_value())
             address = urlunsplit(parts._replace(path=parts.path.rstrip("/") + SUFFIX[moment]))
-            trust = httpx.create_ssl_context()
-            if ca_file is not None:
-                trust.load_verify_locations(ca_file)
-            async with httpx.AsyncClient(timeout=PING_SECONDS, verify=trust, follow_redirects=True) as client:
+            async with httpx.AsyncClient(timeout=PING_SECONDS, verify=tls(ca_file), follow_redirects=True) as client:
                 answer = await client.get(address)
             if answer.is_success:
                 return True

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from blocks.model_lists import Entry
-from blocks.openai_client import tls
+from blocks.tls import tls
 from core.errors import PilothouseError
 from core.model_catalogue import CatalogueModel
 

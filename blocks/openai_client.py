@@ -4,7 +4,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from blocks.model_lists import Entry, entries_of
 from blocks.openai_errors import Redactor, from_status
+from blocks.tls import tls
 from core.addresses import is_loopback
 from core.conversation import ModelRequest
 from core.errors import InputInvalid, ProviderFailed, ProviderUnavailable
@@ -26,16 +26,6 @@ HUNG_UP = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeErro
 LIST_TIMEOUT = 5.0
 """Seconds for a provider's list of models."""
 JSON: dict[str, str | openai.Omit] = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
-
-
-@cache
-def tls(ca_file: Path | None) -> ssl.SSLContext:
-    """The trust of outbound connections: certifi's, the system's and ``ca_file``. Making one takes some 40 ms."""
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
 
 
 class Client:

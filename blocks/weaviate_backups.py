@@ -18,7 +18,7 @@ import httpx
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.openai_client import tls
+from blocks.tls import tls
 from core.backups.errors import BackupDamaged, DumpFailed, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 
