@@ -7,20 +7,17 @@ when the first one is made.
 import asyncio
 import base64
 import hashlib
-import ssl
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import certifi
-
 from blocks.s3_errors import in_our_words
+from blocks.tls import trusted_file
 from core.addresses import is_loopback
 from core.errors import StoreUnavailable
 
@@ -32,7 +29,6 @@ T = TypeVar("T")
 AT_ONCE = 8
 _THREADS = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3")
 _MAKING = Lock()
-_BUNDLES: list[IO[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ def _made(access: Access) -> "S3Client":
         aws_access_key_id=access.access_key or None,
         aws_secret_access_key=access.secret_key or None,
         region_name=access.region,
-    ).client("s3", endpoint_url=access.endpoint, config=config, verify=_trusted(access.ca_file))
+    ).client("s3", endpoint_url=access.endpoint, config=config, verify=trusted_file(access.ca_file))
     made.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
     return made
 
@@ -107,16 +103,3 @@ def _made(access: Access) -> "S3Client":
 def _with_md5(request: Any, **_: Any) -> None:
     """Deleting many at once is refused by most stores without the checksum that the SDK has given up."""
     request.headers["Content-MD5"] = base64.b64encode(hashlib.md5(request.body, usedforsecurity=False).digest()).decode()
-
-
-@cache
-def _trusted(ca_file: Path | None) -> str:
-    """A file of the certificates to trust: the SDK takes one alone, and reads it at every connection."""
-    files = [certifi.where(), ssl.get_default_verify_paths().cafile, ca_file]
-    if ca_file is None and files[1] is None:
-        return certifi.where()
-    bundle = tempfile.NamedTemporaryFile(prefix="pilothouse-ca-", suffix=".pem")  # noqa: SIM115
-    bundle.write(b"\n".join(Path(file).read_bytes() for file in files if file))
-    bundle.flush()
-    _BUNDLES.append(bundle)  # gone when the process ends
-    return bundle.name

@@ -1,10 +1,15 @@
 """Whom outbound TLS connections trust."""
 
 import ssl
+import tempfile
 from functools import cache
 from pathlib import Path
+from typing import IO
 
+import certifi
 import httpx
+
+_BUNDLES: list[IO[bytes]] = []
 
 
 @cache
@@ -15,3 +20,16 @@ def tls(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
+
+
+@cache
+def trusted_file(ca_file: Path | None) -> str:
+    """The same as one file, for libraries that take nothing else; it is gone when the process ends."""
+    files = [certifi.where(), ssl.get_default_verify_paths().cafile, ca_file]
+    if ca_file is None and files[1] is None:
+        return certifi.where()
+    bundle = tempfile.NamedTemporaryFile(prefix="pilothouse-ca-", suffix=".pem")  # noqa: SIM115
+    bundle.write(b"\n".join(Path(file).read_bytes() for file in files if file))
+    bundle.flush()
+    _BUNDLES.append(bundle)
+    return bundle.name
