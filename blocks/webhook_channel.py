@@ -1,0 +1,98 @@
+"""A channel that is any HTTP endpoint: the message as JSON by POST."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from blocks.channel_errors import WORTH_ANOTHER_TRY, Words, later
+from blocks.channel_post import Post, Reply, Way, sent
+from core.alerts.message import Answer, Message
+from core.errors import ChannelRefused, ChannelUnavailable
+from core.settings_alerts import ChannelSettings
+
+WHAT_TO_CHECK = {
+    401: "refused our login: check headers",
+    403: "refused our login: check headers",
+    404: "is not found: check its url",
+    410: "is gone: check its url",
+    413: "found the message too large",
+}
+
+
+class WebhookChannel(Block):
+    """Any HTTP endpoint that takes messages as JSON.
+
+    Example:
+        Load the saved block and send a message:
+
+        ```python
+        from blocks.webhook_channel import WebhookChannel
+        from core.alerts.message import Message
+
+        channel = await WebhookChannel.aload("pager")
+        await channel.send(Message("1", "test", "It works"))
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "Webhook Channel"
+    _block_type_slug: ClassVar[str | None] = "webhook-channel"
+    _description: ClassVar[str | None] = "An HTTP endpoint that takes alerts as JSON by POST."
+
+    name: str = Field(description="What the channel is called in pilothouse.toml.")
+    url: SecretStr = Field(description="Where messages are posted to.")
+    headers: dict[str, SecretStr] = Field(default={}, description="Sent with each request, such as Authorization.")
+    proxy: SecretStr | None = Field(default=None, description="http://proxy:3128; HTTPS_PROXY and NO_PROXY if empty.")
+    timeout: float = Field(default=20.0, gt=0, description="Seconds for one request.")
+    ca_file: Path | None = Field(default=None, description="A file of further CA certificates to trust.")
+
+    @classmethod
+    def from_settings(cls, name: str, channel: ChannelSettings, ca_file: Path | None = None) -> Self:
+        """The channel ``[channels.NAME]``; touches no server."""
+        proxy = SecretStr(channel.proxy) if channel.proxy else None
+        return cls(name=name, url=channel.url, headers=channel.headers, proxy=proxy, timeout=channel.timeout, ca_file=ca_file)
+
+    async def send(self, message: Message) -> Answer:
+        """See ``Channel.send``: taken is any 2xx."""
+        url, who = self.url.get_secret_value(), f'The channel "{self.name}"'
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": message.id, **headers}
+        way = Way(who, url, self.timeout, self.proxy.get_secret_value() if self.proxy else None, self.ca_file)
+
+        def work(post: Post) -> None:
+            post.post(url, body_of(message), headers)
+
+        words = Words(url, (message.title, *message.lines))
+        return judged(who, await sent(way, work), words)
+
+
+def body_of(message: Message) -> dict[str, Any]:
+    """What is posted."""
+    return {
+        "id": message.id,
+        "kind": message.kind,
+        "severity": message.severity,
+        "title": message.title,
+        "text": "\n\n".join(message.lines),
+        "facts": dict(message.facts),
+        "entries": list(message.entries),
+        "links": [{"title": link.title, "url": link.url} for link in message.links],
+        "alerts": list(message.alerts),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def judged(who: str, reply: Reply, words: Words) -> Answer:
+    """Any 2xx is taken. Raises ``ChannelUnavailable`` and ``ChannelRefused`` for the rest."""
+    status, said = reply.status_code, words.quote(reply.text)
+    if 200 <= status < 300:
+        return Answer(status, said)
+    says = f" It said: {said}" if said else ""
+    if status >= 500 or status in WORTH_ANOTHER_TRY:
+        what = "limits our rate" if status == 429 else "failed"
+        raise ChannelUnavailable(f"{who} {what} ({status}).{says}", retry_after=later(reply.headers))
+    if 300 <= status < 400:
+        raise ChannelRefused(f"{who} leads elsewhere ({status}), where nothing is sent to: put the final address into its url.")
+    raise ChannelRefused(f"{who} {WHAT_TO_CHECK.get(status, 'refused the message')} ({status}).{says}")
