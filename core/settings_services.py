@@ -1,10 +1,11 @@
 """Services that sweeps check: ``[services.X]``, here and in the topology files that people edit, and ``[sweeps]`` itself."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
+from core.settings_checks import refuse_address, refuse_headers, refuse_json_path, refuse_statuses, refuse_strays
 from core.settings_types import ExistingFile, HttpUrl, Section
 
 Check = Literal[
@@ -67,7 +68,7 @@ class ServiceSettings(Section):
     """Seconds of one probe; None: ``sweeps.timeout``."""
 
     url: SecretStr | None = None
-    """What is asked: ``http://…``, ``tcp://host:port``, ``postgresql://…``, ``ldaps://…``, ``icmp://host``, ``dns://name``."""
+    """What is asked: ``http://…``, ``tcp://host:port``, ``postgresql://…``, ``ldaps://…``, ``icmp://host``, ``dns://server/name``."""
     username: str | None = None
     """For a login, where the address names none; a bind DN for LDAP."""
     password: SecretStr | None = None
@@ -93,7 +94,7 @@ class ServiceSettings(Section):
     warn: Annotated[float, Field(ge=0)] | None = None
     """Degraded from here on. Days left of a certificate (21); percent of connections, memory or disk in use (80, 80, 85)."""
     critical: Annotated[float, Field(ge=0)] | None = None
-    """Down from here on, in the same unit (7; 95)."""
+    """Down from here on, in the same unit (7; 95). An answering https service is so for its certificate only where this is set."""
     longest_query: Seconds | None = None
     """PostgreSQL, MySQL: seconds that a query may run before the service counts as degraded."""
     lag: Seconds | None = None
@@ -115,11 +116,32 @@ class ServiceSettings(Section):
     path: Path | None = None
     """Disk: what lies on the disk; None: the data directory."""
     name: str | None = None
-    """Of the source (``backup``, ``drill``) or of the flow (``flow``); None: the service's own."""
+    """Of the source (``backup``, ``drill``), the flow (``flow``) or, without ``url``, the provider (``model``); None: its own."""
     period: Seconds = 3600.0
     """Heartbeat: seconds between two of them."""
     grace: Seconds = 300.0
     """Heartbeat, backup, flow: seconds that one may be late."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        """What belongs together is there, and nothing is there that the check would ignore."""
+        refuse_address(self.check, None if self.url is None else self.url.get_secret_value())
+        defaults = type(self).model_fields
+        refuse_strays(self.check, [key for key, field in defaults.items() if getattr(self, key) != field.default])
+        refuse_headers({name: value.get_secret_value() for name, value in self.headers.items()})
+        refuse_statuses(self.status)
+        if self.json_path is not None:
+            refuse_json_path(self.json_path)
+        elif self.json_value is not None:
+            raise ValueError("json_value is what json_path leads to: expected json_path as well")
+        if self.method == "HEAD" and (self.contains is not None or self.json_path is not None):
+            raise ValueError('an answer to method = "HEAD" has no body: expected GET for contains and json_path')
+        if self.check == "docker" and not self.container:
+            raise ValueError('check = "docker" needs the name of a container: expected container as well')
+        empty = self.password is None or not self.password.get_secret_value()
+        if self.check in {"http", "ldap"} and self.username is not None and empty:
+            raise ValueError("username without a password: expected password as well (env:NAME or file:PATH)")
+        return self
 
 
 class SweepSettings(Section):
