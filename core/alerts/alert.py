@@ -22,7 +22,8 @@ class Alert:
     """Raised twice with the same ``fingerprint`` it is the same alert, which has got new words; it holds until it is resolved.
 
     ``group``: alerts of one group go out in one message; empty means a group of its own. ``facts`` are shown in their order.
-    Texts are plain: whoever sends them escapes them.
+    Texts are plain: whoever sends them escapes them. One that is not ``lasting`` tells of something that happened: it is over as
+    soon as it has been told, and no message says so.
     """
 
     fingerprint: str
@@ -35,3 +36,4 @@ class Alert:
     group: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
+    lasting: bool = True

@@ -1,0 +1,50 @@
+"""Which channels an alert goes to: by its severity, its service and its platform."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from core.settings_alerts import ChannelSettings
+from core.settings_services import Severity
+
+RANKS: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
+
+
+class Subject(Protocol):
+    """What rules look at: an alert, whatever holds it."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def severity(self) -> Severity: ...
+
+    @property
+    def service(self) -> str: ...
+
+    @property
+    def platform(self) -> str: ...
+
+
+def routed(alert: Subject, channels: Mapping[str, ChannelSettings]) -> tuple[str, ...]:
+    """The names of the channels that want it, in the order in which they are configured."""
+    return tuple(name for name, channel in channels.items() if _wants(channel, alert))
+
+
+def fits(value: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns (``dify-*``) fits; where there is none, everything does."""
+    listed = tuple(patterns)
+    return not listed or any(fnmatchcase(value, pattern) for pattern in listed)
+
+
+def worst(severities: Iterable[Severity]) -> Severity:
+    """The highest of them; ``info`` where there is none."""
+    return max(severities, key=lambda severity: RANKS[severity], default="info")
+
+
+def _wants(channel: ChannelSettings, alert: Subject) -> bool:
+    return (
+        (not channel.severities or alert.severity in channel.severities)
+        and fits(alert.service, channel.services)
+        and fits(alert.platform, channel.platforms)
+    )

@@ -1,0 +1,227 @@
+"""Alerts: raised, resolved, and asked for. What is told of them, and when, is ``core.store.standings``."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Select, Text, and_, cast, func, literal, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.alerts.alert import Alert, Link, Origin
+from core.errors import NotFound
+from core.ids import new_id
+from core.settings_services import Severity
+from core.store.alert_tables import AlertRow, StandingRow
+from core.store.base import Store
+from core.store.keepable import as_json, keepable
+
+Status = Literal["open", "resolved"]
+FORGET_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRecord:
+    """An alert as it stands. ``times``: how often it was raised while it held. ``request_key``: see ``Alerts.asked_once``.
+
+    ``told`` and ``channels`` are of its fingerprint: what was said last, and who is owed the end.
+    """
+
+    id: str
+    fingerprint: str
+    status: Status
+    title: str
+    text: str
+    severity: Severity
+    origin: Origin
+    service: str
+    platform: str
+    group: str
+    facts: tuple[tuple[str, str], ...]
+    links: tuple[Link, ...]
+    lasting: bool
+    times: int
+    raised_at: datetime
+    resolved_at: datetime | None
+    resolved_words: str
+    told: str
+    channels: tuple[str, ...]
+    flapping: bool
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == "open"
+
+
+# Raised again it is the same alert with new words; there is something to say only where it is new or has grown worse.
+_RAISE = text("""
+    WITH kept AS (
+        INSERT INTO pilothouse.alerts AS a (id, fingerprint, status, title, text, severity, origin, service, platform, grp, facts,
+            links, lasting, request_key)
+        VALUES (:id, :fingerprint, 'open', :title, :text, :severity, :origin, :service, :platform, :grp, CAST(:facts AS jsonb),
+            CAST(:links AS jsonb), :lasting, :request_key)
+        ON CONFLICT (fingerprint) WHERE status = 'open' DO UPDATE SET title = EXCLUDED.title, text = EXCLUDED.text,
+            severity = EXCLUDED.severity, service = EXCLUDED.service, platform = EXCLUDED.platform, grp = EXCLUDED.grp,
+            facts = EXCLUDED.facts, links = EXCLUDED.links, times = a.times + 1
+        RETURNING a.id, a.fingerprint, a.grp, a.severity
+    ), stood AS (
+        INSERT INTO pilothouse.alert_standings AS s (fingerprint, grp, alert_id, open, severity, look_at)
+        SELECT fingerprint, grp, id, true, severity, now() FROM kept
+        ON CONFLICT (fingerprint) DO UPDATE SET grp = EXCLUDED.grp, alert_id = EXCLUDED.alert_id, open = true,
+            severity = EXCLUDED.severity,
+            changed_at = CASE WHEN s.open AND s.alert_id = EXCLUDED.alert_id THEN s.changed_at ELSE now() END,
+            look_at = CASE WHEN s.open AND s.alert_id = EXCLUDED.alert_id AND s.severity = EXCLUDED.severity THEN s.look_at
+                ELSE now() END
+    )
+    SELECT id FROM kept
+""")
+_RESOLVE = text("""
+    WITH ended AS (
+        UPDATE pilothouse.alerts SET status = 'resolved', resolved_at = now(), resolved_words = :words
+        WHERE fingerprint = :fingerprint AND status = 'open' RETURNING fingerprint
+    ), stood AS (
+        UPDATE pilothouse.alert_standings s SET open = false, changed_at = now(), look_at = now()
+        FROM ended WHERE s.fingerprint = ended.fingerprint
+    )
+    SELECT fingerprint FROM ended
+""")
+# What has been told of a fingerprint is kept for as long as any of its alerts is.
+_FORGET = text("""
+    WITH gone AS (
+        DELETE FROM pilothouse.alerts WHERE id IN (
+            SELECT id FROM pilothouse.alerts
+            WHERE status = 'resolved' AND resolved_at < now() - make_interval(secs => :age)
+            ORDER BY resolved_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+        RETURNING id
+    ), forgotten AS (
+        DELETE FROM pilothouse.alert_standings WHERE NOT open AND alert_id IN (SELECT id FROM gone)
+    )
+    SELECT count(*) FROM gone
+""")
+_COLUMNS = (
+    *(getattr(AlertRow, name) for name in AlertRecord.__dataclass_fields__ if name in AlertRow.__table__.columns),
+    AlertRow.grp.label("group"),
+    func.coalesce(StandingRow.told, "").label("told"),
+    func.coalesce(StandingRow.channels, cast(literal("{}"), StandingRow.channels.type)).label("channels"),
+    StandingRow.flapping_since.is_not(None).label("flapping"),
+)
+_IS_OPEN = AlertRow.status == "open"
+
+
+class Alerts:
+    """Questions about alerts."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def raise_(self, alert: Alert) -> bool:
+        """Say that it holds; True when it is new, False when it held already and has now got these words."""
+        return await self.raise_all([alert]) == 1
+
+    async def raise_all(self, alerts: Iterable[Alert]) -> int:
+        """The same for many at once; how many are new."""
+        new = 0
+        async with self._store.begin() as connection:
+            for alert in sorted(alerts, key=lambda alert: alert.fingerprint):  # in one order: no two of us wait for each other
+                new += await _raised(connection, alert) == 1
+        return new
+
+    async def resolve(self, fingerprint: str, words: str = "") -> bool:
+        """Say that it is over, and perhaps why; True when it held until now."""
+        return await self.resolve_all([fingerprint], words) == 1
+
+    async def resolve_all(self, fingerprints: Iterable[str], words: str = "") -> int:
+        """The same for many at once; how many held until now."""
+        over = 0
+        async with self._store.begin() as connection:
+            for fingerprint in sorted(set(fingerprints)):
+                values = {"fingerprint": keepable(fingerprint), "words": keepable(words)}
+                over += (await connection.execute(_RESOLVE, values)).scalar_one_or_none() is not None
+        return over
+
+    async def get(self, alert_id: str) -> AlertRecord:
+        """Raises ``NotFound``."""
+        found = await self._found(_asked().where(AlertRow.id == alert_id))
+        if not found:
+            raise NotFound("There is no such alert, or no longer; `pilothouse alerts list` shows those there are.")
+        return found[0]
+
+    async def current(self, fingerprint: str) -> AlertRecord | None:
+        """The alert of a fingerprint that holds now."""
+        found = await self._found(_asked().where(AlertRow.fingerprint == fingerprint, _IS_OPEN))
+        return found[0] if found else None
+
+    async def open_(self, limit: int = 1000) -> list[AlertRecord]:
+        """Those that hold now, the newest first."""
+        return await self._found(_asked().where(_IS_OPEN).order_by(AlertRow.raised_at.desc(), AlertRow.id.desc()).limit(limit))
+
+    async def page(self, limit: int, before: str | None = None, status: Status | None = None) -> list[AlertRecord]:
+        """Up to ``limit`` alerts after the one of id ``before``: open ones first, each half newest first.
+
+        Raises ``NotFound`` when that is gone.
+        """
+        statement = _asked().order_by(_IS_OPEN.desc(), AlertRow.raised_at.desc(), AlertRow.id.desc()).limit(limit)
+        if status is not None:
+            statement = statement.where(AlertRow.status == status)
+        if before is not None:
+            last = await self.get(before)
+            place = tuple_(literal(last.is_open), literal(last.raised_at), cast(literal(last.id), Text))
+            statement = statement.where(tuple_(_IS_OPEN, AlertRow.raised_at, AlertRow.id) < place)
+        return await self._found(statement)
+
+    async def counts(self, since: datetime) -> Mapping[str, int]:
+        """``open`` now; ``raised`` and ``resolved`` since a moment."""
+        statement = select(
+            func.count().filter(_IS_OPEN).label("open"),
+            func.count().filter(AlertRow.raised_at >= since).label("raised"),
+            func.count().filter(AlertRow.resolved_at >= since).label("resolved"),
+        )
+        async with self._store.single() as connection:
+            return dict((await connection.execute(statement)).mappings().one())
+
+    async def forget(self, days: float, batch: int = FORGET_BATCH) -> int:
+        """Delete a batch of those that have been over for ``days``; how many."""
+        async with self._store.single() as connection:
+            return int((await connection.execute(_FORGET, {"age": days * 86_400, "batch": batch})).scalar_one())
+
+    async def _found(self, statement: Select[Any]) -> list[AlertRecord]:
+        async with self._store.single() as connection:
+            return [record_of(dict(row)) for row in (await connection.execute(statement)).mappings()]
+
+
+def record_of(row: dict[str, Any]) -> AlertRecord:
+    """The record of a row of ``asked_columns``."""
+    return AlertRecord(
+        **row
+        | {
+            "facts": tuple((str(name), str(value)) for name, value in row["facts"]),
+            "links": tuple(Link(str(title), str(url)) for title, url in row["links"]),
+            "channels": tuple(row["channels"]),
+        }
+    )
+
+
+def _asked() -> Select[Any]:
+    # A row that is over and was followed by another says nothing of what is told now.
+    standing = and_(StandingRow.fingerprint == AlertRow.fingerprint, StandingRow.alert_id == AlertRow.id)
+    return select(*_COLUMNS).outerjoin(StandingRow, standing)
+
+
+async def _raised(connection: AsyncConnection, alert: Alert, request_key: str | None = None) -> int:
+    new = new_id()
+    values: dict[str, Any] = {
+        "id": new,
+        "fingerprint": keepable(alert.fingerprint),
+        "title": keepable(alert.title),
+        "text": keepable(alert.text),
+        "severity": alert.severity,
+        "origin": alert.origin,
+        "service": keepable(alert.service),
+        "platform": keepable(alert.platform),
+        "grp": keepable(alert.group or alert.fingerprint),
+        "facts": as_json([[name, str(value)] for name, value in alert.facts.items()]),
+        "links": as_json([[link.title, link.url] for link in alert.links]),
+        "lasting": alert.lasting,
+        "request_key": request_key,
+    }
+    return int((await connection.execute(_RAISE, values)).scalar_one() == new)
