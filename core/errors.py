@@ -83,6 +83,20 @@ class Forbidden(PilothouseError):
     code = "forbidden"
 
 
+class TooManyAttempts(PilothouseError):
+    """A password was guessed wrong too often; ``retry_after`` says how long to wait."""
+
+    code = "too_many_attempts"
+    permanent = False
+
+
+class DirectoryUnavailable(PilothouseError):
+    """No server of the company's directory answers, so that its people cannot log in."""
+
+    code = "directory_unavailable"
+    permanent = False
+
+
 class DatabaseUnavailable(PilothouseError):
     code = "database_unavailable"
     permanent = False

@@ -27,6 +27,9 @@ PLAIN: Mapping[str, KeyPath] = {
     "PORT": ("port",),
     "LOG_LEVEL": ("log_level",),
     "AUTH_TOKEN": ("auth_token",),
+    "ADMIN_EMAIL": ("access", "admin_email"),
+    "ADMIN_PASSWORD": ("access", "admin_password"),
+    "JWT_SECRET": ("access", "jwt_secret"),
 }
 """Variables that stand for one setting as they are."""
 OTHERS = (

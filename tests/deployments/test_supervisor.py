@@ -121,9 +121,11 @@ async def test_parts_end_by_stage_and_those_that_lean_on_others_first(supervisor
 async def test_a_part_that_does_not_end_is_killed_after_its_grace(
     supervisor: Supervisor, data_dir: Path, told: list[str]
 ) -> None:
-    part = program(data_dir, "deaf", "trap '' TERM; while :; do sleep 0.05; done", grace=0.2)
+    deaf = data_dir / "is-deaf"  # it is ready before it is
+    part = program(data_dir, "deaf", f"trap '' TERM; touch {deaf}; while :; do sleep 0.05; done", grace=0.2)
     await supervisor.start(part)
     await supervisor.ready(part)
+    await eventually(deaf.exists)
     number = await eventually(lambda: pid(data_dir, "deaf"))
     await supervisor.stop()
     assert gone(number)

@@ -1,0 +1,166 @@
+"""Logging in: who it is, how often they may guess, what they get for it, and how that is renewed and taken back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+import structlog
+
+from core.errors import TooManyAttempts, Unauthorized
+from core.identity.access_tokens import AccessTokens
+from core.identity.directory import Directory
+from core.identity.passwords import Passwords
+from core.settings_access import AccessSettings, Role
+from core.store.access import Principal
+from core.store.base import Store
+from core.store.logins import Guesses, Kind, Logins, Reused, Standing, login_of
+from core.store.users import User, Users
+
+log = structlog.get_logger(__name__)
+
+FRESH_SECONDS = 5.0
+"""How long it is believed that a login stands, as for tokens."""
+REMEMBERED = 10_000
+PER_ACCOUNT, PER_ADDRESS = 10, 20
+"""Times ``attempts`` that one account may be guessed wrong from anywhere, and one address for any account."""
+SCOPES: dict[Role, frozenset[str]] = {
+    "viewer": frozenset({"read"}),
+    "member": frozenset({"read", "chat", "tools"}),
+    "operator": frozenset({"read", "chat", "tools", "plugin", "alerts", "heartbeat", "flows:*"}),
+    "admin": frozenset({"admin"}),
+}
+WRONG = "The name or the password is not right."
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What somebody has who logged in: a short-lived access token, and what renews it. ``renewal`` is a cookie for browsers."""
+
+    user: User
+    access: str
+    access_ends: datetime
+    renewal: str
+
+
+class SigningIn:
+    """Logins of this process. ``directories`` are asked in order where our own table does not know the name."""
+
+    def __init__(
+        self, store: Store, settings: AccessSettings, signs: AccessTokens, directories: Sequence[Directory] = ()
+    ) -> None:
+        self._users = Users(store)
+        self._logins = Logins(store, settings.login_days)
+        self._guesses = Guesses(store, settings.lockout_minutes)
+        self._attempts = settings.attempts
+        self._passwords = Passwords()
+        self._signs = signs
+        self._directories = directories
+        self._standing: dict[str, tuple[float, Standing | None]] = {}
+        """By login id, or by a browser's cookie: when it was asked, and whose it is."""
+
+    def close(self) -> None:
+        """End the threads."""
+        self._passwords.close()
+
+    async def log_in(self, username: str, password: str, kind: Kind, address: str, agent: str = "") -> Login:
+        """Raises ``Unauthorized``, ``TooManyAttempts``, and ``DirectoryUnavailable`` where only one that is away could tell."""
+        user = await self.who(username, password, address)
+        login, renewal = await self._logins.start(user.id, kind, address, agent)
+        access, ends = self._signs.sign(user.id, login, user.role)
+        log.info("logged_in", user=user.id, source=user.source, login=login, client=address)
+        return Login(user, access, ends, renewal)
+
+    async def who(self, username: str, password: str, address: str) -> User:
+        """The user of that name and password. Raises as ``log_in`` does."""
+        name = username.strip().lower()[:254]
+        here, account, anywhere = f"{name} from {address}", f"account {name}", f"address {address}"
+        if (until := await self._guesses.blocked([here, account, anywhere])) is not None:
+            wait = max(1.0, (until - datetime.now(UTC)).total_seconds())
+            raise TooManyAttempts(f"Too many wrong passwords: try again in {wait:.0f} s.", retry_after=wait)
+        user = await self._checked(name, password)
+        if user is None or user.disabled:
+            limits = {here: self._attempts, account: self._attempts * PER_ACCOUNT, anywhere: self._attempts * PER_ADDRESS}
+            await self._guesses.wrong(limits)
+            log.warning("login_refused", client=address, disabled=user is not None)
+            raise Unauthorized(WRONG)
+        await self._guesses.right(here)
+        return user
+
+    async def renew(self, token: str, address: str) -> Login:
+        """Another access token, and the refresh token that follows the one used up. Raises ``Unauthorized``."""
+        try:
+            renewed = await self._logins.renew(token)
+        except Reused as error:
+            log.warning("refresh_token_used_twice", user=error.user_id, client=address)
+            raise Unauthorized("This refresh token was used before: the login has ended. Log in again.") from None
+        if renewed is None:
+            raise Unauthorized("The refresh token is not valid: unknown, expired or logged out. Log in again.")
+        user_id, login, following = renewed
+        user = await self._users.get(user_id)
+        if user.disabled:
+            raise Unauthorized("This account is disabled.")
+        access, ends = self._signs.sign(user.id, login, user.role)
+        return Login(user, access, ends, following)
+
+    async def of_access_token(self, token: str) -> Principal | None:
+        """Whom an access token stands for; None for one that is not valid, and once its login has ended."""
+        claims = self._signs.verify(token)
+        if claims is None:
+            return None
+        standing = await self._stands(claims.login_id, None)
+        return principal(standing) if standing is not None and standing.user_id == claims.user_id else None
+
+    async def of_cookie(self, cookie: str) -> Principal | None:
+        """The same for a browser's cookie, whose login then lasts anew."""
+        login = login_of(cookie)
+        standing = await self._stands(login, cookie) if login is not None else None
+        return principal(standing) if standing is not None else None
+
+    async def log_out(self, token: str) -> None:
+        """End the login of an access token, a refresh token or a cookie; of one that is not valid nothing is said."""
+        claims = self._signs.verify(token)
+        login = claims.login_id if claims is not None else login_of(token)
+        if login is None:
+            return
+        if claims is None and not await self._holds(login, token):
+            return
+        await self._logins.end(login)
+        self._standing.clear()
+
+    async def _holds(self, login: str, token: str) -> bool:
+        if token.startswith("phs_"):
+            return await self._logins.standing(login, token) is not None
+        return await self._logins.holds(login, token)
+
+    async def _checked(self, name: str, password: str) -> User | None:
+        found = await self._users.with_password(name)
+        if found is not None or not self._directories:
+            user, hashed = found or (None, None)
+            if not await self._passwords.matches(password, hashed) or user is None or hashed is None:
+                return None
+            again = await self._passwords.hash(password) if self._passwords.is_old(hashed) else None
+            await self._users.logged_in(user.id, again)
+            return user
+        for directory in self._directories:
+            if password and (person := await directory.person(name, password)) is not None:
+                return await self._users.met(directory.source, person.subject, person.email, person.name, person.role)
+        return None
+
+    async def _stands(self, login: str, cookie: str | None) -> Standing | None:
+        key = cookie or login
+        asked, standing = self._standing.get(key, (0.0, None))
+        if asked + FRESH_SECONDS < monotonic() or not asked:
+            standing = await self._logins.standing(login, cookie)
+            if standing is not None and cookie is not None:
+                await self._logins.used(login)
+            if len(self._standing) >= REMEMBERED:
+                self._standing.clear()
+            self._standing[key] = (monotonic(), standing)
+        return standing
+
+
+def principal(standing: Standing) -> Principal:
+    """What a user of that role may do."""
+    role: Role = standing.role if standing.role in SCOPES else "viewer"
+    return Principal(f"user:{standing.user_id}", standing.name, SCOPES[role])
