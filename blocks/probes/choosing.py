@@ -10,7 +10,10 @@ from core.settings_services import Check, ServiceSettings
 from core.sweeps.observation import Probe
 
 MODULES: Mapping[Check, str] = {
+    "mysql": "mysql",
     "none": "unlooked",
+    "postgres": "postgres",
+    "redis": "redis",
     "tcp": "tcp",
 }
 """A kind's module in this folder. Its ``probe(name, service, settings)`` gives the probe and touches no server."""
