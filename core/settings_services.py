@@ -94,7 +94,7 @@ class ServiceSettings(Section):
     warn: Annotated[float, Field(ge=0)] | None = None
     """Degraded from here on. Days left of a certificate (21); percent of connections, memory or disk in use (80, 80, 85)."""
     critical: Annotated[float, Field(ge=0)] | None = None
-    """Down from here on, in the same unit (7; 95). An answering https service is so for its certificate only where this is set."""
+    """Down from here on, in the same unit (7; 95). An answering https service is that for its certificate only if set."""
     longest_query: Seconds | None = None
     """PostgreSQL, MySQL: seconds that a query may run before the service counts as degraded."""
     lag: Seconds | None = None

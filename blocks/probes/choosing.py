@@ -11,6 +11,7 @@ from core.sweeps.observation import Probe
 
 MODULES: Mapping[Check, str] = {
     "mysql": "mysql",
+    "http": "http",
     "none": "unlooked",
     "postgres": "postgres",
     "redis": "redis",

@@ -57,6 +57,11 @@ def late(where: str, limit: float) -> Observation:
     return Observation("down", "timeout", f"{where} did not answer within {limit:g} s: is it overloaded, or a firewall between?")
 
 
+def cut(where: str) -> Observation:
+    """What took a connection and broke it off."""
+    return Observation("down", "reset", f"{where} broke the connection off: look at its log.")
+
+
 def failed(error: OSError, where: str) -> Observation:
     """What a connection's error means; ``where`` is ``host:port`` and holds no secret.
 
