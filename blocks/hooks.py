@@ -1,15 +1,16 @@
-"""Commands of the operator's around a backup, and the call that a dead man's switch waits for.
+"""Commands of the operator's around a backup or in a change, and the call that a dead man's switch waits for.
 
 A command is a list of arguments that no shell reads. It gets nothing of our settings: only where programs and home are, and in
-``BACKUP_…`` variables what it is called for.
+``BACKUP_…`` or ``CHANGE_…`` variables what it is called for.
 """
 
 import asyncio
 import os
 import signal
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -34,14 +35,31 @@ PING_SECONDS = 10.0
 PINGS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What messages call it, which setting holds it, and its program with arguments. ``folder``: where it runs; None: here."""
+
+    name: str
+    key: str
+    arguments: Sequence[str]
+    seconds: float
+    folder: Path | None = None
+
+
 async def run_hook(name: str, hook: HookSettings, facts: Mapping[str, str]) -> None:
+    """See ``run_command``."""
+    await run_command(Command(f"The hook {name}", f"hooks.{name}.command", hook.command, hook.seconds), facts)
+
+
+async def run_command(command: Command, facts: Mapping[str, str]) -> None:
     """Returns when the command has ended well and nothing holds its output open. Raises ``HookFailed`` with its last words.
 
     Whatever it started ends with it where it takes too long.
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *hook.command,
+            *command.arguments,
+            cwd=command.folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -50,20 +68,21 @@ async def run_hook(name: str, hook: HookSettings, facts: Mapping[str, str]) -> N
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it holds a null byte"
-        raise HookFailed(f"The hook {name} cannot be run ({reason}): correct hooks.{name}.command.") from error
+        raise HookFailed(f"{command.name} cannot be run ({reason}): correct {command.key}.") from error
     said: deque[str] = deque(maxlen=LINES)
     try:
-        async with asyncio.timeout(hook.seconds):
+        async with asyncio.timeout(command.seconds):
             await _listen(process, said)
             code = await process.wait()
     except TimeoutError:
         await _end(process)
-        raise HookFailed(f"The hook {name} was ended after {hook.seconds:g} s{_words(said)}; see hooks.{name}.seconds.") from None
+        more = f"see {command.key.rpartition('.')[0]}.seconds"
+        raise HookFailed(f"{command.name} was ended after {command.seconds:g} s{_words(said)}; {more}.") from None
     except BaseException:
         await _end(process)
         raise
     if code:
-        raise HookFailed(f"The hook {name} ended with {code}{_words(said)}.")
+        raise HookFailed(f"{command.name} ended with {code}{_words(said)}.")
 
 
 async def ping(url: SecretStr, moment: Moment, ca_file: Path | None = None) -> bool:

@@ -10,8 +10,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
 from core.model_catalogue import ModelType
+from core.settings_access import AccessSettings, LdapSettings
 from core.settings_alerts import AlertSettings, ChannelSettings
-from core.settings_backups import BackupSettings, HookSettings, SetSettings, SourceSettings, TargetSettings, names_known
+from core.settings_backups import (
+    OWN_SOURCES,
+    BackupSettings,
+    HookSettings,
+    SetSettings,
+    SourceSettings,
+    TargetSettings,
+    names_known,
+)
+from core.settings_changes import ChangeSettings, changes_fit
 from core.settings_charts import ChartSettings
 from core.settings_databases import ReadableSettings
 from core.settings_fastgpt import FastGptSettings
@@ -173,8 +183,11 @@ class Settings(Section):
     sets: dict[str, SetSettings] = Field(default={})
     targets: dict[str, TargetSettings] = Field(default={})
     hooks: dict[str, HookSettings] = Field(default={})
+    changes: dict[str, ChangeSettings] = Field(default={})
     sweeps: SweepSettings = SweepSettings()
     services: dict[str, ServiceSettings] = Field(default={})
+    access: AccessSettings = AccessSettings()
+    ldap: LdapSettings = LdapSettings()
     alerts: AlertSettings = AlertSettings()
     channels: dict[str, ChannelSettings] = Field(default={})
 
@@ -198,4 +211,5 @@ class Settings(Section):
         if self.workers > 1 and self.redis.url is None:
             raise ValueError("workers above 1 share their streams over Redis or Valkey: expected redis.url (REDIS_URL) as well")
         names_known(self.sources, self.sets, self.targets, self.hooks)
+        changes_fit(self.changes, [*self.sources, *self.sets, *OWN_SOURCES])
         return self

@@ -144,7 +144,7 @@ def _from_text(text: str, annotation: object) -> object:
         except json.JSONDecodeError:
             return text
     items = [item.strip() for item in text.split(",") if item.strip()]
-    return items if get_args(annotation)[0] is str else [{"name": item} for item in items]
+    return items if get_args(annotation)[0] in (str, Path) else [{"name": item} for item in items]
 
 
 def from_arguments(arguments: Mapping[str, object]) -> Entries:
@@ -167,6 +167,8 @@ def settled(path: KeyPath, entry: Entry, tree: type[BaseModel], environ: Mapping
         return _secret(path, entry, environ)
     if kind is Path and isinstance(entry.value, str | Path):
         return entry.folder / Path(entry.value).expanduser()
+    if get_origin(kind) is tuple and get_args(kind)[0] is Path and isinstance(entry.value, list | tuple):
+        return [entry.folder / Path(each).expanduser() if isinstance(each, str) else each for each in entry.value]
     return entry.value
 
 

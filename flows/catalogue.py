@@ -129,6 +129,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
             CatalogueEntry("backup", "flows.backups", concurrency=1, schedule=Schedule("0 2 * * *"), planned=schedules),
             CatalogueEntry("prune", "flows.backups", concurrency=1),
             CatalogueEntry("restore", "flows.restoring", concurrency=1),
+            CatalogueEntry("guarded_change", "flows.changes", concurrency=1),
             CatalogueEntry("drill", "flows.drilling", concurrency=1, schedule=Schedule("0 4 * * 0"), planned=drill_schedules),
         )
     }
