@@ -7,19 +7,11 @@ from typing import Any, ClassVar, Self
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.channel_errors import WORTH_ANOTHER_TRY, Words, later
-from blocks.channel_post import Post, Reply, Way, sent
+from blocks.channel_answers import judged
+from blocks.channel_errors import Words
+from blocks.channel_post import Post, Way, sent
 from core.alerts.message import Answer, Message
-from core.errors import ChannelRefused, ChannelUnavailable
 from core.settings_alerts import ChannelSettings
-
-WHAT_TO_CHECK = {
-    401: "refused our login: check headers",
-    403: "refused our login: check headers",
-    404: "is not found: check its url",
-    410: "is gone: check its url",
-    413: "found the message too large",
-}
 
 
 class WebhookChannel(Block):
@@ -82,17 +74,3 @@ def body_of(message: Message) -> dict[str, Any]:
         "alerts": list(message.alerts),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def judged(who: str, reply: Reply, words: Words) -> Answer:
-    """Any 2xx is taken. Raises ``ChannelUnavailable`` and ``ChannelRefused`` for the rest."""
-    status, said = reply.status_code, words.quote(reply.text)
-    if 200 <= status < 300:
-        return Answer(status, said)
-    says = f" It said: {said}" if said else ""
-    if status >= 500 or status in WORTH_ANOTHER_TRY:
-        what = "limits our rate" if status == 429 else "failed"
-        raise ChannelUnavailable(f"{who} {what} ({status}).{says}", retry_after=later(reply.headers))
-    if 300 <= status < 400:
-        raise ChannelRefused(f"{who} leads elsewhere ({status}), where nothing is sent to: put the final address into its url.")
-    raise ChannelRefused(f"{who} {WHAT_TO_CHECK.get(status, 'refused the message')} ({status}).{says}")

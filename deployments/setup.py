@@ -68,12 +68,15 @@ async def server_up(within: float = WAIT) -> None:
 
 async def publish_blocks(settings: Settings) -> list[str]:
     """Register our block types with their descriptions, and save the configured ones under their names."""
+    from blocks.channels import channel_of  # noqa: PLC0415
     from blocks.models import ModelProvider  # noqa: PLC0415
     from blocks.storage import file_storage  # noqa: PLC0415
     from blocks.storage_bucket import ObjectBucket  # noqa: PLC0415
     from blocks.storage_folder import ObjectFolder  # noqa: PLC0415
+    from blocks.teams import TeamsChannel  # noqa: PLC0415
+    from blocks.webhook_channel import WebhookChannel  # noqa: PLC0415
 
-    for kind in (ModelProvider, ObjectFolder, ObjectBucket):
+    for kind in (ModelProvider, ObjectFolder, ObjectBucket, TeamsChannel, WebhookChannel):
         await kind.aregister_type_and_schema()
     files = file_storage(settings)
     await files.asave("files", overwrite=True)
@@ -82,6 +85,10 @@ async def publish_blocks(settings: Settings) -> list[str]:
         block = ModelProvider.from_settings(name, provider, settings.ca_file)
         await block.asave(block_name(name), overwrite=True)
         names.append(f"{ModelProvider.get_block_type_slug()}/{block_name(name)}")
+    for name, settings_of in settings.channels.items():
+        channel = channel_of(name, settings_of, settings)
+        await channel.asave(block_name(name), overwrite=True)
+        names.append(f"{channel.get_block_type_slug()}/{block_name(name)}")
     return names
 
 
