@@ -1,6 +1,5 @@
 """A bucket of anything that speaks S3, or what lies under a prefix in it, that is backed up or restored into."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -12,8 +11,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.bucket_objects import ALL, OBJECTS, Bucket, Packed, Tally, remove_all, unpack
-from blocks.handover import Abandoned
-from blocks.own_thread import ended, in_own_thread
+from blocks.own_thread import in_own_thread, put_back
 from blocks.s3_client import Access, client
 from blocks.s3_errors import in_our_words
 from core.backups.errors import DumpFailed, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
@@ -78,9 +76,8 @@ class SavedBucket(Block):
         """
         if form != "tar":
             raise RestoreFailed(f"{self.name}: a bucket cannot take a part of the form {form}.")
-        stopped = Event()
 
-        def put(bucket: Bucket) -> None:
+        def put(stopped: Event, bucket: Bucket) -> None:
             there = next((each for each in bucket.listed() if only in (None, each.key)), None)
             if there is not None:
                 raise TargetNotEmpty(
@@ -89,14 +86,7 @@ class SavedBucket(Block):
             if not unpack(bucket, stream, only, stopped.is_set) and only is not None:
                 raise RestoreFailed("The backup has no such object.")
 
-        work = in_own_thread(partial(self._with_bucket, put), "restore", quiet=not self.fast)
-        try:
-            await asyncio.shield(work)
-        except Abandoned:
-            raise RestoreFailed(f"{self.name}: the restore was broken off.") from None
-        finally:
-            stopped.set()
-            await ended(work)
+        await put_back(self.name, lambda stopped: self._with_bucket(partial(put, stopped)), fast=self.fast)
 
     async def fingerprint(self, like: Fingerprint) -> Fingerprint:
         """See ``Place.fingerprint``."""

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import IO, ClassVar
 from urllib.parse import quote, unquote
 
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from blocks.folder_archive import Chunks, Entry, Held, archive, contents, entries, refusal, size_of
 from blocks.folder_unpacking import unpack, write
-from blocks.own_thread import ended, in_own_thread
+from blocks.own_thread import in_own_thread, put_back
 from core.backups.errors import PlaceRefused, RestoreFailed
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 
@@ -83,17 +84,13 @@ class SavedFolder(Block):
         if form == TAR and self.path.is_file():
             raise RestoreFailed(f"{self.name}: {self.path} is a file and the backup is a folder; name another path.")
 
-        def putting() -> None:
+        def putting(_stopped: Event) -> None:
             if form == TAR:
                 unpack(stream, self.path, only)
             else:
                 self._put(stream, unquote(part))
 
-        work = in_own_thread(putting, "restore", quiet=not self.fast)
-        try:
-            await asyncio.shield(work)
-        finally:
-            await ended(work)
+        await put_back(self.name, putting, fast=self.fast)
 
     async def fingerprint(self, like: Fingerprint) -> Fingerprint:
         """See ``Place.fingerprint``."""

@@ -1,6 +1,5 @@
 """A MongoDB that is backed up or restored into: one database, several, or all of a server."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -11,9 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.handover import CHUNK, Abandoned
+from blocks.handover import CHUNK
 from blocks.mongo_archive import Archive, Tally, batches_of, key_of
-from blocks.own_thread import ended, in_own_thread
+from blocks.own_thread import in_own_thread, put_back
 from core.backups.errors import DumpFailed, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 
@@ -78,9 +77,8 @@ class MongoServer(Block):
         """See ``Place.restore``. ``only`` is a collection. Raises ``TargetNotEmpty`` before anything is touched."""
         if form != "bson":
             raise RestoreFailed(f"{self.name}: a MongoDB cannot take a part of the form {form}.")
-        stopped = Event()
 
-        def filled(archive: Archive) -> None:
+        def filled(stopped: Event, archive: Archive) -> None:
             for name in archive.databases:
                 there = [
                     each["name"] for each in archive.collections(name) if only in (None, each["name"], f"{name}.{each['name']}")
@@ -90,14 +88,7 @@ class MongoServer(Block):
             if not archive.fill(stream, only, stopped.is_set) and only is not None:
                 raise RestoreFailed("The backup has no such collection.")
 
-        work = in_own_thread(partial(self._with_archive, filled), "restore", quiet=not self.fast)
-        try:
-            await asyncio.shield(work)
-        except Abandoned:
-            raise RestoreFailed(f"{self.name}: the restore was broken off.") from None
-        finally:
-            stopped.set()
-            await ended(work)
+        await put_back(self.name, lambda stopped: self._with_archive(partial(filled, stopped)), fast=self.fast)
 
     async def fingerprint(self, like: Fingerprint) -> Fingerprint:
         """See ``Place.fingerprint``."""

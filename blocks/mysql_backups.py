@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import IO, ClassVar, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -13,11 +12,10 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.dump_process import Tool, feed
-from blocks.handover import Abandoned
 from blocks.mysql_contents import Asked, asking, key_of
 from blocks.mysql_dumping import Begun, OneTable
 from blocks.mysql_tools import Login, Programs, Server, dumping_tool, programs_for, restoring_tool, wrong_with_restore
-from blocks.own_thread import ended, in_own_thread
+from blocks.own_thread import ended, in_own_thread, put_back
 from core.backups.errors import DumpFailed, PlaceRefused, RestoreFailed, TargetNotEmpty
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 
@@ -84,16 +82,8 @@ class MySQLServer(Block):
         database = self.prefix + (unquote(part.removesuffix(SQL)) if self._has_several else self._named)
         programs = await self._asked(partial(self._ready, database, only))
         source = OneTable(stream, only) if only is not None else stream
-        stopped = Event()
         tool = restoring_tool(self._login, programs, database)
-        work = in_own_thread(partial(feed, tool, source, stopped), "restore", quiet=not self.fast)
-        try:
-            done = await asyncio.shield(work)
-        except Abandoned:
-            raise RestoreFailed(f"{self.name}: the restore was broken off.") from None
-        finally:
-            stopped.set()
-            await ended(work)
+        done = await put_back(self.name, partial(feed, tool, source), fast=self.fast)
         if (wrong := wrong_with_restore(self.name, done)) is not None:
             raise wrong
 

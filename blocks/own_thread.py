@@ -13,9 +13,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import psutil
+
+from blocks.handover import Abandoned
+from core.backups.errors import RestoreFailed
 
 T = TypeVar("T")
 NICE = 10
@@ -37,6 +41,22 @@ def in_own_thread(work: Callable[[], T], name: str, *, quiet: bool = False) -> a
         return asyncio.get_running_loop().run_in_executor(executor, working)
     finally:
         executor.shutdown(wait=False)
+
+
+async def put_back(place: str, work: Callable[[threading.Event], T], *, fast: bool) -> T:
+    """What a restore gives that works in a thread: ``work`` gets the event that tells it that nobody waits any more.
+
+    Raises ``RestoreFailed`` where it was broken off, and whatever it raises.
+    """
+    stopped = threading.Event()
+    working = in_own_thread(partial(work, stopped), "restore", quiet=not fast)
+    try:
+        return await asyncio.shield(working)
+    except Abandoned:
+        raise RestoreFailed(f"{place}: the restore was broken off.") from None
+    finally:
+        stopped.set()
+        await ended(working)
 
 
 async def ended(*works: asyncio.Future[T] | None) -> None:

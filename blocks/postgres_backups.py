@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import IO, ClassVar, Literal, TypeVar
 from urllib.parse import quote, unquote
 
@@ -13,7 +12,7 @@ from prefect.blocks.core import Block
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr
 
-from blocks.own_thread import cores, ended, in_own_thread
+from blocks.own_thread import cores, put_back
 from blocks.postgres_contents import Connection, LeftOut, clear, emptiness, fingerprint, fingerprint_like
 from blocks.postgres_dumping import Dumping, opened_custom, opened_directory, opened_globals
 from blocks.postgres_restoring import Restoring, Target
@@ -111,17 +110,11 @@ class PostgresServer(Block):
         database = self._named if part == GLOBALS else self._into(part)
         if self.may_create:
             await self._create(database)
-        stopped = Event()
-        restoring = Restoring(await self._target(database), only, stopped)
-        ways = {"pg_custom": restoring.custom, "pg_directory": restoring.directory, "sql": restoring.roles}
+        ways = {"pg_custom": Restoring.custom, "pg_directory": Restoring.directory, "sql": Restoring.roles}
         if form not in ways:
             raise RestoreFailed(f"{self.name}: a PostgreSQL cannot take a part of the form {form}.")
-        work = in_own_thread(partial(ways[form], stream), "restore", quiet=not self.fast)
-        try:
-            await asyncio.shield(work)
-        finally:
-            stopped.set()
-            await ended(work)
+        target = await self._target(database)
+        await put_back(self.name, lambda stopped: ways[form](Restoring(target, only, stopped), stream), fast=self.fast)
         if form != "sql" and only is None:
             async with self._connected(database) as connection:
                 await connection.execute("ANALYZE")

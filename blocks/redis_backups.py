@@ -1,6 +1,5 @@
 """A Redis or Valkey that is backed up or restored into, as a whole, by its own replication."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -14,8 +13,7 @@ from pydantic import Field, SecretStr
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from blocks.handover import Abandoned
-from blocks.own_thread import ended, in_own_thread
+from blocks.own_thread import in_own_thread, put_back
 from blocks.redis_replication import TIMEOUT, Giving, in_our_words, run, taking
 from blocks.redis_snapshot import KINDS, OTHER, Snapshot
 from core.backups.errors import DumpFailed, RestoreFailed, TargetNotEmpty
@@ -74,9 +72,8 @@ class RedisServer(Block):
             raise RestoreFailed(
                 f"{self.name}: a snapshot is restored as a whole; restore it elsewhere and copy the key from there."
             )
-        stopped = Event()
 
-        def given(client: "redis.Redis") -> None:
+        def given(stopped: Event, client: "redis.Redis") -> None:
             told: dict[str, Any] = client.info()
             if told.get("role") != "master":
                 raise RestoreFailed(f"{self.name}: the server is a replica of another one; restore into that.")
@@ -84,14 +81,7 @@ class RedisServer(Block):
                 raise TargetNotEmpty(f"{self.name}: the server holds {keys} keys already; empty it first.")
             Giving(self.name, client, stopped).give(stream)
 
-        work = in_own_thread(partial(self._with_client, given), "restore", quiet=not self.fast)
-        try:
-            await asyncio.shield(work)
-        except Abandoned:
-            raise RestoreFailed(f"{self.name}: the restore was broken off.") from None
-        finally:
-            stopped.set()
-            await ended(work)
+        await put_back(self.name, lambda stopped: self._with_client(partial(given, stopped)), fast=self.fast)
 
     async def fingerprint(self, like: Fingerprint) -> Fingerprint:
         """See ``Place.fingerprint``."""
