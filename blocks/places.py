@@ -1,6 +1,7 @@
 """What a source or a target of the settings is in truth: the block that speaks to its engine."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from blocks.bucket_backups import SavedBucket
 from blocks.folder_backups import SavedFolder
@@ -15,6 +16,7 @@ from core.config import FILE, Settings
 from core.errors import ConfigurationInvalid
 from core.settings_backups import SourceSettings
 from core.settings_places import Engine, PlaceSettings
+from core.settings_s3 import S3Settings
 
 Maker = Callable[[str, PlaceSettings, Settings], Place]
 
@@ -30,17 +32,15 @@ def place_of(name: str, place: PlaceSettings, settings: Settings) -> Place:
     return maker(name, place, settings)
 
 
-def _postgres(name: str, place: PlaceSettings, settings: Settings) -> Place:
+def _server(name: str, place: PlaceSettings, settings: Settings) -> dict[str, Any]:
+    """What every server with databases by name takes."""
     assert place.url is not None
-    server = PostgresServer(
-        name=name,
-        url=place.url,
-        databases=place.databases,
-        all_databases=place.all_databases,
-        programs=settings.database.programs,
-        ca_file=settings.ca_file,
-        fast=settings.backups.fast,
-    )
+    known = {"name": name, "url": place.url, "ca_file": settings.ca_file, "fast": settings.backups.fast}
+    return known | {"databases": place.databases, "all_databases": place.all_databases}
+
+
+def _postgres(name: str, place: PlaceSettings, settings: Settings) -> Place:
+    server = PostgresServer(**_server(name, place, settings), programs=settings.database.programs)
     if not isinstance(place, SourceSettings):
         return server
     more = {"exclude_tables": place.exclude_tables, "exclude_data": place.exclude_data}
@@ -63,15 +63,7 @@ def _folder(name: str, place: PlaceSettings, settings: Settings) -> Place:
 
 
 def _mysql(name: str, place: PlaceSettings, settings: Settings) -> Place:
-    assert place.url is not None
-    server = MySQLServer(
-        name=name,
-        url=place.url,
-        databases=place.databases,
-        all_databases=place.all_databases,
-        ca_file=settings.ca_file,
-        fast=settings.backups.fast,
-    )
+    server = MySQLServer(**_server(name, place, settings))
     if not isinstance(place, SourceSettings):
         return server
     return server.model_copy(update={"exclude_tables": place.exclude_tables, "exclude_data": place.exclude_data})
@@ -83,20 +75,12 @@ def _redis(name: str, place: PlaceSettings, settings: Settings) -> Place:
 
 
 def _bucket(name: str, place: PlaceSettings, settings: Settings) -> Place:
-    taken = {"bucket", "prefix", "endpoint", "region", "access_key", "secret_key", "path_style"}
-    return SavedBucket(name=name, ca_file=settings.ca_file, fast=settings.backups.fast, **place.model_dump(include=taken))
+    taken = place.model_dump(include=set(S3Settings.model_fields))
+    return SavedBucket(name=name, ca_file=settings.ca_file, fast=settings.backups.fast, **taken)
 
 
 def _mongo(name: str, place: PlaceSettings, settings: Settings) -> Place:
-    assert place.url is not None
-    return MongoServer(
-        name=name,
-        url=place.url,
-        databases=place.databases,
-        all_databases=place.all_databases,
-        ca_file=settings.ca_file,
-        fast=settings.backups.fast,
-    )
+    return MongoServer(**_server(name, place, settings))
 
 
 def _weaviate(name: str, place: PlaceSettings, settings: Settings) -> Place:

@@ -13,7 +13,8 @@ from core.backups.keys import identity_text, recipient
 from core.schedules import cron
 from core.settings_keep import Keep, KeepSettings
 from core.settings_places import PlaceSettings, engine_of, names_database
-from core.settings_types import HttpUrl, Section, secret
+from core.settings_s3 import S3Settings
+from core.settings_types import Section, secret
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 """Of a source, a set, a target and a hook: it goes into keys, file names and addresses."""
@@ -24,31 +25,21 @@ Cron = Annotated[str, AfterValidator(cron)]
 Recipient = Annotated[str, AfterValidator(recipient)]
 
 
-class StoreSettings(Section):
+class StoreSettings(S3Settings):
     """``[backups.store]``: a folder on this machine, or a bucket of anything that speaks S3."""
 
     folder: Path | None = None
     """None: ``backups`` in the data directory."""
-    endpoint: HttpUrl | None = None
-    """Address of the S3 service; None with a bucket means AWS."""
-    region: str = "us-east-1"
-    bucket: Annotated[str, Field(min_length=3, max_length=63)] | None = None
-    prefix: Annotated[str, Field(pattern=r"^(?:[\w-][\w.-]*/)*$", max_length=200)] = ""
-    """What our keys in the bucket begin with, such as ``backups/``."""
-    access_key: SecretStr | None = None
-    secret_key: SecretStr | None = None
-    path_style: bool | None = None
-    """As for ``files.path_style``."""
 
     @model_validator(mode="after")
     def _together(self) -> Self:
+        if self.without_bucket:
+            raise ValueError("an S3 store needs a bucket: expected backups.store.bucket as well")
         if self.bucket is None:
-            if self.endpoint is not None or self.prefix or self.access_key or self.secret_key:
-                raise ValueError("an S3 store needs a bucket: expected backups.store.bucket as well")
             return self
         if self.folder is not None:
             raise ValueError("expected a folder or a bucket, not both")
-        if (self.access_key is None) != (self.secret_key is None) or (self.endpoint is not None and self.access_key is None):
+        if self.half_a_key or (self.endpoint is not None and self.access_key is None):
             raise ValueError("an S3 store needs both keys: expected access_key and secret_key")
         return self
 

@@ -3,28 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
-from core.settings_types import HttpUrl, Section
+from core.settings_s3 import S3Settings
+from core.settings_types import HttpUrl
 
 
-class FileSettings(Section):
-    """``[files]``: a folder on this machine, or a bucket of anything that speaks S3."""
+class FileSettings(S3Settings):
+    """``[files]``: a folder on this machine, or a bucket of anything that speaks S3 (``MINIO_ENDPOINT`` and its kin)."""
 
     kind: Literal["folder", "s3"] | None = None
     """None: ``s3`` where an endpoint or a bucket is given, else ``folder``."""
     folder: Path | None = None
     """None: ``files`` in the data directory."""
-    endpoint: HttpUrl | None = None
-    """Address of the S3 service; None means AWS. ``MINIO_ENDPOINT/PORT/USE_SSL``."""
-    region: str = "us-east-1"
-    bucket: Annotated[str, Field(min_length=3, max_length=63)] | None = None
-    prefix: Annotated[str, Field(pattern=r"^(?:[\w-][\w.-]*/)*$", max_length=200)] = ""
-    """What our keys in the bucket begin with, such as ``pilothouse/``; everything under it is ours."""
-    access_key: SecretStr | None = None
-    secret_key: SecretStr | None = None
-    path_style: bool | None = None
-    """``endpoint/bucket/key`` (True) or ``bucket.endpoint/key``; None takes the first wherever an endpoint is given."""
     public_endpoint: HttpUrl | None = None
     """The S3 service as browsers reach it; the bucket is added to it."""
     custom_endpoint: HttpUrl | None = None
@@ -60,6 +51,6 @@ class FileSettings(Section):
             return self
         if self.bucket is None:
             raise ValueError("an S3 store needs a bucket: expected files.bucket (MINIO_BUCKET) as well")
-        if (self.access_key is None) != (self.secret_key is None) or (self.endpoint is not None and self.access_key is None):
+        if self.half_a_key or (self.endpoint is not None and self.access_key is None):
             raise ValueError("an S3 store needs both of its keys: expected files.access_key and files.secret_key as well")
         return self

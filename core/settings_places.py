@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import SecretStr, model_validator
 
 from core.addresses import http_url, mysql_url, postgres_url, redis_url
-from core.settings_types import HttpUrl, Section, secret
+from core.settings_s3 import S3Settings
+from core.settings_types import secret
 
 Engine = Literal["postgres", "mysql", "mongo", "redis", "bucket", "folder", "weaviate"]
 SCHEMES: dict[str, Engine] = {
@@ -81,8 +82,8 @@ def _in_its_key(value: Any) -> Any:
     return value
 
 
-class PlaceSettings(Section):
-    """Where the state lies: one of a URL, a path and a bucket."""
+class PlaceSettings(S3Settings):
+    """Where the state lies: one of a URL, a path and a bucket (also ``url = "s3://bucket/prefix"``)."""
 
     engine: Engine | None = None
     """None: by the URL's scheme, ``bucket`` or ``path``."""
@@ -94,17 +95,6 @@ class PlaceSettings(Section):
     """Those of the server; empty: the one that the URL names."""
     all_databases: bool = False
     """Every database of the server, new ones too."""
-    endpoint: HttpUrl | None = None
-    """Of a bucket's S3 service; None means AWS."""
-    region: str = "us-east-1"
-    bucket: Annotated[str, Field(min_length=3, max_length=63)] | None = None
-    """Also ``url = "s3://bucket/prefix"``."""
-    prefix: Annotated[str, Field(pattern=r"^(?:[\w-][\w.-]*/)*$", max_length=200)] = ""
-    """Only what lies under it in the bucket."""
-    access_key: SecretStr | None = None
-    secret_key: SecretStr | None = None
-    path_style: bool | None = None
-    """As for ``files.path_style``."""
     api_key: SecretStr | None = None
     """Weaviate's."""
 
@@ -129,9 +119,9 @@ class PlaceSettings(Section):
         fitting = self.model_copy(update={"engine": None}).kind
         if self.kind != fitting:
             raise ValueError(f'engine "{self.kind}" does not go with where it lies: that is of engine "{fitting}"')
-        if self.bucket is None and (self.endpoint is not None or self.prefix or self.access_key or self.secret_key):
+        if self.without_bucket:
             raise ValueError("endpoint, prefix, access_key and secret_key belong to a bucket: expected bucket as well")
-        if (self.access_key is None) != (self.secret_key is None):
+        if self.half_a_key:
             raise ValueError("access_key and secret_key are only of use together: expected both or neither")
         if (self.databases or self.all_databases) and self.kind not in ("postgres", "mysql", "mongo"):
             raise ValueError(f'databases and all_databases mean nothing to engine "{self.kind}"')
