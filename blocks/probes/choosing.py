@@ -10,12 +10,24 @@ from core.settings_services import Check, ServiceSettings
 from core.sweeps.observation import Probe
 
 MODULES: Mapping[Check, str] = {
-    "mysql": "mysql",
+    "disk": "disk",
+    "dns": "dns",
+    "docker": "docker",
     "http": "http",
+    "icmp": "icmp",
+    "ldap": "ldap",
+    "model": "model",
+    "mongo": "mongo",
+    "mysql": "mysql",
     "none": "unlooked",
+    "oidc": "oidc",
     "postgres": "postgres",
+    "prefect": "prefect",
     "redis": "redis",
+    "s3": "s3",
     "tcp": "tcp",
+    "tls": "certificate",
+    "weaviate": "weaviate",
 }
 """A kind's module in this folder. Its ``probe(name, service, settings)`` gives the probe and touches no server."""
 OURS: frozenset[Check] = frozenset({"heartbeat", "backup", "drill", "flow"})

@@ -1,6 +1,8 @@
 """What a look at a store finds on the way, and what that comes to: the worst finding gives the state, all of them are said."""
 
 import asyncio
+import logging
+import struct
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -8,11 +10,24 @@ from blocks.probes.observing import late
 from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, State
 
+_log = logging.getLogger(__name__)
 SHARE = 0.95
 """Of a probe's time that a look takes, so that it can say itself that nothing came."""
 WARN, CRITICAL = 80.0, 95.0
 """Percent."""
 UNCHECKED = "The login was not checked: set username and password."
+STRANGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What clients raise when a server answers what they never thought of."""
 _WORST: tuple[State, ...] = ("down", "unreachable", "degraded", "unknown", "up")
 
 
@@ -33,6 +48,10 @@ class Findings:
         self._began = perf_counter()
         self._found: list[tuple[State, str, str]] = []
         self._notes: list[str] = []
+
+    def begin(self) -> None:
+        """What was done until now is not the service's time."""
+        self._began = perf_counter()
 
     def answered(self) -> None:
         """The service has done what it is there for; what is asked from here on are questions about itself."""
@@ -80,6 +99,10 @@ async def looked(where: str, limit: float, slow: float | None, work: Callable[[F
         if found.seconds is None:
             return late(where, limit)
         found.add("degraded", "slow", f"{where} answers, but told nothing more within {limit:g} s: is it overloaded?")
+    except STRANGE as error:
+        _log.warning("%s was looked at in vain: %s", where, type(error).__name__)
+        sentence = f"{where} answered what we do not understand ({type(error).__name__}): does something else listen there?"
+        found.add("down", "protocol", sentence)
     return found.observation(slow)
 
 
