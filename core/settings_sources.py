@@ -84,7 +84,7 @@ def keys_of(tree: type[BaseModel], names: dict[KeyPath, list[str]] | None = None
         kind = _plain(tree.model_fields[field].annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from keys_of(kind, names, path)
-        elif get_origin(kind) is dict and issubclass(section := get_args(kind)[1], BaseModel):
+        elif get_origin(kind) is dict and isinstance(section := get_args(kind)[1], type) and issubclass(section, BaseModel):
             for name in ["X"] if names is None else names.get(path, []):
                 yield from keys_of(section, names, (*path, name))
         else:
