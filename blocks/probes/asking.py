@@ -28,6 +28,8 @@ HOPS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PLAIN: Mapping[str, str] = {"User-Agent": "Pilothouse", "Accept": "*/*", "Accept-Encoding": "identity"}
 
+JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -46,6 +48,8 @@ class Question:
     reach: tuple[str, ...] = ()
     body: bool = True
     """Whether the answer's body is read."""
+    content: bytes | None = None
+    """JSON that is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,8 @@ async def _hop(question: Question, url: URL, method: str, hop: int, way: _Way, b
         session.request(
             method,
             url.with_user(None),
-            headers={**PLAIN, **(question.headers if own else {})},
+            headers={**PLAIN, **(question.headers if own else {}), **(JSON if question.content is not None and own else {})},
+            data=question.content if own and method == "POST" else None,
             auth=aiohttp.BasicAuth(*login, encoding="utf-8") if login else None,
             allow_redirects=False,
             proxy=proxy,
