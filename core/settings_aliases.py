@@ -27,6 +27,7 @@ PLAIN: Mapping[str, KeyPath] = {
     "PORT": ("port",),
     "LOG_LEVEL": ("log_level",),
     "AUTH_TOKEN": ("auth_token",),
+    "DOCKER_HOST": ("sweeps", "docker"),
     "ADMIN_EMAIL": ("access", "admin_email"),
     "ADMIN_PASSWORD": ("access", "admin_password"),
     "JWT_SECRET": ("access", "jwt_secret"),
