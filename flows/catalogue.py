@@ -112,6 +112,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
         for entry in (
             CatalogueEntry("conversation", "flows.holding", internal=True),
             CatalogueEntry("tool_calls", "flows.holding", internal=True),
+            CatalogueEntry("notices", "flows.holding", internal=True),
             CatalogueEntry("chat_turn", "flows.chat", concurrency=8, one_of=("turn_id", "message_id")),
             CatalogueEntry("tool_run", "flows.tool_runs", concurrency=4, scopes=("tools",)),
             CatalogueEntry(

@@ -121,6 +121,21 @@ async def tool_calls(process: str) -> int:
     return await _held()
 
 
+@flow(
+    name="notices",
+    flow_run_name="{process}",
+    persist_result=False,
+    result_storage=NOWHERE,
+    validate_parameters=False,
+)
+async def notices(process: str) -> int:
+    """Hold the messages that a process sends to channels as task runs while they come; returns their number.
+
+    Opened by the API process that sends them, as a conversation is.
+    """
+    return await _held()
+
+
 async def _held() -> int:
     inbox = current.get()
     context = FlowRunContext.get()

@@ -47,7 +47,8 @@ class StandingRow(Base):
     """Where a fingerprint stands, over all the times that it held: what is so, what was told last, and to whom.
 
     ``told`` is empty, ``firing``, ``flapping`` or ``resolved``; ``channels`` those that were told that it holds, and are owed
-    the end; ``told_since`` is when what they were told of began. ``look_at``: when there may be something to say; None: not before it changes.
+    the end; ``told_since`` is when what they were told of began. ``look_at``: when there may be something to say; None: not
+    before it changes.
     """
 
     __tablename__ = "alert_standings"

@@ -9,11 +9,29 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from core.errors import ConfigurationInvalid, DatabaseTooNew, DatabaseUnavailable
-from core.store import access, backups, chats, drills, files, processes, runs, samples, services, tool_runs
+from core.store import (
+    access,
+    alert_tables,
+    backups,
+    chats,
+    drills,
+    files,
+    heartbeats,
+    notices,
+    processes,
+    runs,
+    samples,
+    services,
+    silences,
+    tool_runs,
+)
 from core.store.base import SCHEMA, Base, driver_url
 from core.store.schema import migrate, newest_revision
 
-SUBJECTS = (access, backups, chats, drills, files, processes, runs, samples, services, tool_runs)
+SUBJECTS = (
+    *(access, alert_tables, backups, chats, drills, files, heartbeats, notices, processes, runs, samples, services, silences),
+    tool_runs,
+)
 
 
 def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:
