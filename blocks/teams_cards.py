@@ -147,7 +147,7 @@ def _filled(items: Iterable[T], price: Callable[[T], int], room: int) -> tuple[t
 def _lines(message: Message, room: int) -> tuple[tuple[str, ...], int]:
     """Those that fit, the last of them perhaps in part."""
     taken, spent = [], 0
-    for text in filter(None, (paragraphs(each[:LONGEST]) for each in message.lines)):
+    for text in (paragraphs(each[:LONGEST]) or NOTHING for each in message.lines if _says(each)):
         most = min(LINE, room - spent - AROUND_LINE)
         if most < LEAST:
             break
@@ -158,7 +158,7 @@ def _lines(message: Message, room: int) -> tuple[tuple[str, ...], int]:
 
 
 def _entries(message: Message) -> Iterator[str]:
-    return (fitted(text, ENTRY) for text in (line(each[:LONGEST]) for each in message.entries) if text)
+    return (fitted(line(text[: 4 * ENTRY]), ENTRY) or NOTHING for text in message.entries if _says(text))
 
 
 def _price_of_entry(entry: str) -> int:
@@ -166,7 +166,12 @@ def _price_of_entry(entry: str) -> int:
 
 
 def _count(texts: Iterable[str]) -> int:
-    return sum(1 for text in texts if line(text[:LONGEST]))
+    return sum(map(_says, texts))
+
+
+def _says(text: str) -> bool:
+    """Whether anything of it can be seen."""
+    return any(character.isprintable() and character != " " for character in text)
 
 
 def _fact(fact: tuple[str, str]) -> tuple[str, str]:

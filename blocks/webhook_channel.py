@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from prefect.blocks.core import Block
+from prefect.types import SecretDict
 from pydantic import Field, SecretStr
 
 from blocks.channel_answers import judged
@@ -35,7 +36,7 @@ class WebhookChannel(Block):
 
     name: str = Field(description="What the channel is called in pilothouse.toml.")
     url: SecretStr = Field(description="Where messages are posted to.")
-    headers: dict[str, SecretStr] = Field(default={}, description="Sent with each request, such as Authorization.")
+    headers: SecretDict = Field(default=SecretDict({}), description="Sent with each request, such as Authorization.")
     proxy: SecretStr | None = Field(default=None, description="http://proxy:3128; HTTPS_PROXY and NO_PROXY if empty.")
     timeout: float = Field(default=20.0, gt=0, description="Seconds for one request.")
     ca_file: Path | None = Field(default=None, description="A file of further CA certificates to trust.")
@@ -43,14 +44,19 @@ class WebhookChannel(Block):
     @classmethod
     def from_settings(cls, name: str, channel: ChannelSettings, ca_file: Path | None = None) -> Self:
         """The channel ``[channels.NAME]``; touches no server."""
-        proxy = SecretStr(channel.proxy) if channel.proxy else None
-        return cls(name=name, url=channel.url, headers=channel.headers, proxy=proxy, timeout=channel.timeout, ca_file=ca_file)
+        return cls(
+            name=name,
+            url=channel.url,
+            headers=SecretDict({name: value.get_secret_value() for name, value in channel.headers.items()}),
+            proxy=SecretStr(channel.proxy) if channel.proxy else None,
+            timeout=channel.timeout,
+            ca_file=ca_file,
+        )
 
     async def send(self, message: Message) -> Answer:
         """See ``Channel.send``: taken is any 2xx."""
         url, who = self.url.get_secret_value(), f'The channel "{self.name}"'
-        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        headers = {"Content-Type": "application/json", "Idempotency-Key": message.id, **headers}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": message.id, **self.headers.get_secret_value()}
         way = Way(who, url, self.timeout, self.proxy.get_secret_value() if self.proxy else None, self.ca_file)
 
         def work(post: Post) -> None:
