@@ -1,0 +1,1 @@
+"""Our own SQL against a real PostgreSQL."""
