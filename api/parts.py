@@ -22,6 +22,7 @@ from core.store.tool_runs import ToolRuns
 from core.store.turns import Turns
 from core.streams import Streams
 from core.tools.toolbox import Toolbox
+from flows.alerting import Alerting
 from flows.answering import streams_for, turns_for
 from flows.asking import Desk
 from flows.catalogue import TAG
@@ -61,6 +62,7 @@ class Parts:
     link: PrefectLink
     runs: FlowRuns
     relay: EventRelay
+    alerting: Alerting
 
 
 def the_parts(request: Request) -> Parts:
@@ -109,6 +111,9 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(open_runs.aclose)
         stack.push_async_callback(tool_calls.aclose, GRACE)
         stack.push_async_callback(conversations.aclose, GRACE)
+        alerting = Alerting(boot_id, settings, store, open_runs)
+        await alerting.start()
+        stack.push_async_callback(alerting.stop, GRACE)
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
         yield Parts(
@@ -128,6 +133,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             link=link,
             runs=runs,
             relay=relay,
+            alerting=alerting,
         )
 
 

@@ -96,9 +96,7 @@ class Alerting:
 
     async def deliver(self) -> int:
         """Send what is due now, to each channel beside the others; how many are left waiting."""
-        for name, _ in (await self._notices.waiting()).items():
-            if name not in self._senders or self._senders[name].done():
-                self._senders[name] = self._spawn(self._send_all(name))
+        await self._begin_to_send()
         if self._senders:
             await asyncio.wait(self._senders.values())
         return sum((await self._notices.waiting()).values())
@@ -136,6 +134,9 @@ class Alerting:
 
     async def _look(self) -> None:
         await self.settle()
+        await self._begin_to_send()
+
+    async def _begin_to_send(self) -> None:
         for name in await self._notices.waiting():
             if name not in self._senders or self._senders[name].done():
                 self._senders[name] = self._spawn(self._send_all(name))

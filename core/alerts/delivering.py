@@ -46,6 +46,6 @@ class Delivery:
 
 def pause(tries: int, retry_after: float | None) -> float:
     """Seconds until a message is tried again after so many tries: longer each time, never before the other side wants it."""
-    grown = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 10))
+    grown = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 10))
     spread = grown * random.uniform(0.5, 1.0)  # noqa: S311  (spreads load, keeps no secret)
     return spread if retry_after is None else max(retry_after, 0.0) + spread / 4
