@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,7 @@ class Teams:
     """
 
     port: int
+    tls: ssl.SSLContext | None = None
     per_second: int = 4
     retry_after: float = 1.0
     on: bool = True
@@ -49,11 +51,12 @@ class Teams:
     """Each request's time and the status that it got (0: none)."""
     bodies: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     gone: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)
 
     def url(self, path: str = WORKFLOW) -> str:
-        return f"http://127.0.0.1:{self.port}{path}{'' if path == CONNECTOR else QUERY}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}{path}{'' if path == CONNECTOR else QUERY}"
 
     def does(self, *steps: str) -> None:
         self.script.extend(steps)
@@ -70,6 +73,7 @@ def _handler(teams: Teams) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             with teams.lock:
                 teams.paths.append(self.path)
+                teams.headers.append(dict(self.headers))
                 teams.bodies.append(body)
                 step = teams.script.popleft() if teams.script else "ok"
             if step == "cut":
@@ -170,6 +174,8 @@ def teams_service(script: Iterable[str] = (), **settings: Any) -> Iterator[Teams
     server = _Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
     teams = Teams(server.server_port, script=deque(script), **settings)
     server.RequestHandlerClass = _handler(teams)
+    if teams.tls:
+        server.socket = teams.tls.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
