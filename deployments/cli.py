@@ -29,6 +29,7 @@ COMMANDS = (
     Listed("restore", "deployments.restoring:restore", "Put a backup back into a target, or a whole data directory."),
     Listed("drill", "deployments.restoring:drill", "Restore the newest backups for proof; exit 3: nothing to drill."),
     Listed("setup", "deployments.setup:setup", "Publish blocks, deployments, schedules and limits to Prefect."),
+    Listed("topology", "deployments.topologies:app", "What depends on what: import compose files, show."),
     Listed("token", "deployments.tokens:app", "Tokens for the API: create, list, revoke."),
     Listed("config", "deployments.configuring:app", "Settings in force, and where each came from."),
     Listed("logs", "deployments.logs:logs", "A part's log; the list of parts without one."),

@@ -1,0 +1,158 @@
+"""Topologies as sweeps use them: the kept files, and the services that ``pilothouse.toml`` names itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.config import child_environment
+from core.errors import ConfigurationInvalid
+from core.settings import Settings
+from core.settings_services import ServiceSettings
+from core.settings_shown import explained
+from core.settings_sources import Entries, KeyPath, dotted, from_file, settled
+from core.topology.composed import Finding
+from core.topology.graph import cycles
+from core.topology.topology import Topology
+from core.topology.variables import variables_of
+
+FOLDER = "topologies"
+OWN = "pilothouse"
+CONFIGURED = "services"
+_TOP = {"name", "env_files", "services"}
+_LOGINS = frozenset({"postgres", "mysql", "redis", "mongo"})
+"""Kinds that say for themselves that a login was not checked."""
+
+
+def topologies_of(settings: Settings, environ: Mapping[str, str] | None = None) -> list[Topology]:
+    """All that are configured: files of the data directory and of ``sweeps.topologies``, then ``[services.X]`` as ``services``.
+
+    Raises ``ConfigurationInvalid``, also for two of one name.
+    """
+    found: dict[str, Topology] = {}
+    for file in files_of(settings):
+        topology = load_topology(file, environ)
+        if topology.name in found or topology.name in {OWN, CONFIGURED}:
+            raise ConfigurationInvalid(f"{file}: name: another topology is called {topology.name}; give it another name.")
+        found[topology.name] = topology
+    own = [Topology(CONFIGURED, checked_edges(settings.services, "pilothouse.toml"))] if settings.services else []
+    return [*found.values(), *own]
+
+
+def files_of(settings: Settings) -> list[Path]:
+    """The topology files, in the order of their names; then those that are configured one by one."""
+    return list(dict.fromkeys((*sorted((settings.data_dir / FOLDER).glob("*.toml")), *settings.sweeps.topologies)))
+
+
+def load_topology(file: Path, environ: Mapping[str, str] | None = None) -> Topology:
+    """A kept file. Raises ``ConfigurationInvalid`` naming file, key and what was expected."""
+    return load_with_findings(file, environ)[0]
+
+
+def load_with_findings(file: Path, environ: Mapping[str, str] | None = None) -> tuple[Topology, list[Finding]]:
+    """A kept file, and logins of it that cannot be checked since a variable they refer to is not set."""
+    entries = from_file(file, Settings)
+    if unknown := [path[0] for path in entries if path[0] not in _TOP]:
+        raise ConfigurationInvalid(f"{file}: unknown key {unknown[0]}; expected name, env_files and [services.X]")
+    name = _name(file, entries)
+    known = _variables(file, entries, child_environment({}) if environ is None else environ)
+    findings: list[Finding] = []
+    services: dict[str, ServiceSettings] = {}
+    for key, own in _by_service(file, entries).items():
+        findings += _without_unset_logins(key, own, known)
+        services[key] = _service(file, key, own, known).model_copy(update={"platform": _platform(own) or name})
+    if not services:
+        raise ConfigurationInvalid(f"{file}: has no service; expected tables [services.X]")
+    return Topology(name, checked_edges(services, str(file))), findings
+
+
+def checked_edges(services: Mapping[str, ServiceSettings], origin: str) -> Mapping[str, ServiceSettings]:
+    """The same services. Raises ``ConfigurationInvalid`` for an edge to a service that is not there, and for a cycle."""
+    for key, service in services.items():
+        for kind, names in (("depends_on", service.depends_on), ("hints", service.hints)):
+            if unknown := [name for name in names if name not in services]:
+                expected = ", ".join(sorted(services))
+                raise ConfigurationInvalid(
+                    f"{origin}: services.{key}.{kind}: there is no service {unknown[0]}; expected one of {expected}"
+                )
+        if key in service.depends_on:
+            raise ConfigurationInvalid(f"{origin}: services.{key}.depends_on: a service does not depend on itself")
+    for cycle in cycles({key: service.depends_on for key, service in services.items()}):
+        if len(cycle) > 1:
+            raise ConfigurationInvalid(
+                f"{origin}: services.{cycle[0]}.depends_on: {', '.join(sorted(cycle))} depend on each other; "
+                "drop one of these edges, or write it as a hint"
+            )
+    return services
+
+
+def _name(file: Path, entries: Entries) -> str:
+    name = entries["name",].value if ("name",) in entries else file.stem
+    if not isinstance(name, str) or not name.strip() or any(letter in name for letter in "/\n"):
+        raise ConfigurationInvalid(f"{file}: name: expected a short text without slashes")
+    return name
+
+
+def _variables(file: Path, entries: Entries, environ: Mapping[str, str]) -> Mapping[str, str]:
+    named = entries["env_files",].value if ("env_files",) in entries else []
+    if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+        raise ConfigurationInvalid(f"{file}: env_files: expected a list of paths")
+    return {**environ, **variables_of(file.absolute().parent / Path(each).expanduser() for each in named)}
+
+
+def _by_service(file: Path, entries: Entries) -> dict[str, Entries]:
+    found: dict[str, Entries] = {}
+    for path, entry in entries.items():
+        if path[0] != "services":
+            continue
+        if len(path) < 3:
+            raise ConfigurationInvalid(f"{file}: {dotted(path)}: expected a table of its own, with at least check = …")
+        found.setdefault(path[1], {})[path] = entry
+    return found
+
+
+def _platform(own: Entries) -> object:
+    return next((entry.value for path, entry in own.items() if path[2:] == ("platform",)), None)
+
+
+def _without_unset_logins(key: str, own: Entries, known: Mapping[str, str]) -> list[Finding]:
+    """Takes a store's login out of its entries where a variable of it is not set: then only the login goes unchecked."""
+    values = {path[2]: entry.value for path, entry in own.items() if len(path) == 3}
+    if values.get("check") not in _LOGINS:
+        return []
+    names = [str(values.get(part, "")).removeprefix("env:") for part in ("username", "password") if _refers(values.get(part))]
+    unset = [name for name in names if not known.get(name, "").strip()]
+    if not unset:
+        return []
+    for part in ("username", "password"):
+        own.pop(("services", key, part), None)
+    return [
+        Finding("warning", key, f"The login is not checked: {' and '.join(unset)} is not set in the environment or env_files.")
+    ]
+
+
+def _refers(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("env:")
+
+
+def _service(file: Path, key: str, own: Entries, known: Mapping[str, str]) -> ServiceSettings:
+    table: dict[str, object] = {}
+    for path, entry in own.items():
+        value = settled(path, entry, Settings, known)
+        _put(table, path[2:], value)
+    try:
+        return ServiceSettings.model_validate(table)
+    except ValidationError as error:
+        problems = error.errors()
+        for problem in problems:
+            problem["loc"] = ("services", key, *problem["loc"])
+        raise ConfigurationInvalid("\n".join(explained(problem, own) for problem in problems)) from None
+
+
+def _put(table: dict[str, object], path: KeyPath, value: object) -> None:
+    if len(path) == 1:
+        table[path[0]] = value
+        return
+    inner = table.setdefault(path[0], {})
+    if isinstance(inner, dict):
+        _put(inner, path[1:], value)
