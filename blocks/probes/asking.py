@@ -5,6 +5,7 @@ question, and its certificate is looked at on the way.
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,16 +118,14 @@ async def _hop(question: Question, url: URL, method: str, hop: int, way: _Way, b
     proxy = proxy_of(url.scheme, host, port)
     addresses = await _allowed(question, host, port, hop, way, proxied=proxy is not None)
     own = _authority(URL(question.url)) == (host, port) and url.scheme == URL(question.url).scheme
-    login = question.login if own else None
     async with (
         _Connector(addresses if proxy is None else None, way, first=hop == 0 and proxy is None) as connector,
         aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), requote_redirect_url=False) as session,
         session.request(
             method,
             url.with_user(None),
-            headers={**PLAIN, **(question.headers if own else {}), **(JSON if question.content is not None and own else {})},
+            headers={**PLAIN, **(_own_headers(question) if own else {})},
             data=question.content if own and method == "POST" else None,
-            auth=aiohttp.BasicAuth(*login, encoding="utf-8") if login else None,
             allow_redirects=False,
             proxy=proxy,
             ssl=tls(question.ca_file),
@@ -139,6 +138,13 @@ async def _hop(question: Question, url: URL, method: str, hop: int, way: _Way, b
         body, whole = await _body(response) if question.body and not followed else (b"", False)
     first = min(way.certificates, key=lambda each: each.days_left, default=None)
     return Answer(response.status, body, whole, seconds, first), location
+
+
+def _own_headers(question: Question) -> Mapping[str, str]:
+    login = {}
+    if question.login is not None:
+        login = {"Authorization": f"Basic {b64encode(':'.join(question.login).encode()).decode()}"}
+    return {**login, **({} if question.content is None else JSON), **question.headers}
 
 
 async def _allowed(question: Question, host: str, port: int, hop: int, way: _Way, *, proxied: bool) -> Sequence[AddressInfo]:
