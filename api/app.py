@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import backups, chat, docs, files, openai, problems, restores, runs, status, tools
+from api import backups, chat, docs, files, metrics, openai, problems, restores, runs, status, status_page, tools
 from api.fastgpt import serving as fastgpt
 from api.parts import GRACE, opened
 from api.requests import Requests
@@ -25,6 +25,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opened(settings) as parts:
             app.state.parts = parts
+            metrics.install(app, parts)
 
             async def wind_down() -> None:
                 await asyncio.gather(
@@ -43,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     problems.install(app, settings.api_prefix)
     native = APIRouter()
-    for module in (chat, openai, status, files, tools, backups, restores):
+    for module in (chat, openai, status, files, tools, backups, restores, status_page, metrics):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router):
         native.include_router(router)

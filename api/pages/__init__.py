@@ -1,0 +1,1 @@
+"""Pages for people: templates, their style, and what fills them in."""

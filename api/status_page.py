@@ -1,0 +1,118 @@
+"""How everything is: a page for people, and the same facts for programs."""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.exceptions import HTTPException
+from fastapi.responses import HTMLResponse
+
+from api.auth import Require
+from api.pages.rendering import HEADERS, Look, Theme, plain_page, status_page
+from api.parts import Parts, TheParts
+from api.status import STARTED
+from core.errors import DatabaseUnavailable, Unauthorized
+from core.status.asking import LISTED, Status
+from core.status.told import told
+from core.status.words import language_of
+from core.store.access import Principal
+
+router = APIRouter(tags=["health"])
+REFRESH = 30
+CHALLENGE = 'Basic realm="Pilothouse: any name, and a token as the password", charset="UTF-8"'
+KEPT = ("lang", "theme", "refresh", "platform", "page")
+"""What links on the page carry on."""
+Platform = Annotated[str | None, Query(max_length=200, description="List this platform's services.")]
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=100_000)]
+
+
+class Visitor(Require):
+    """As ``Require``, and for browsers a token as the password of Basic authentication, which they ask for by themselves."""
+
+    async def __call__(self, request: Request) -> Principal:
+        try:
+            return await super().__call__(_as_bearer(request))
+        except Unauthorized as error:
+            if "text/html" not in request.headers.get("accept", ""):
+                raise
+            # Browsers show their own dialogue on this header alone.
+            raise HTTPException(401, error.message, {"WWW-Authenticate": CHALLENGE}) from error
+
+
+def _as_bearer(request: Request) -> Request:
+    """The request with the password of its Basic authentication as a bearer token; any other as it is."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return request
+    try:
+        password = base64.b64decode(encoded.strip(), validate=True).partition(b":")[2]
+    except binascii.Error:
+        password = b""
+    others = [(name, value) for name, value in request.scope["headers"] if name != b"authorization"]
+    return Request({**request.scope, "headers": [*others, (b"authorization", b"Bearer " + password)]})
+
+
+def status_of(parts: Parts) -> Status:
+    """What the status is asked of."""
+    return Status(parts.store, parts.settings, datetime.fromtimestamp(STARTED, UTC))
+
+
+Seer = Annotated[Principal, Depends(Visitor("read"))]
+
+
+@router.get("/status", summary="How everything is, for people", response_class=HTMLResponse)
+@router.head("/status", include_in_schema=False)
+async def page(
+    request: Request,
+    caller: Seer,
+    parts: TheParts,
+    platform: Platform = None,
+    number: PageNumber = 1,
+    theme: Annotated[Theme, Query()] = "",
+    refresh: Annotated[int, Query(ge=0, le=3600)] = REFRESH,
+    lang: Annotated[Literal["en", "zh"] | None, Query()] = None,
+) -> HTMLResponse:
+    """What is down and why, and everything else worth seeing at a glance; it needs no script. `lang` is `en` or `zh` (else the
+    browser's), `theme` `light` or `dark` (else the device's), `refresh` the seconds after which the page loads itself again."""
+    settings = parts.settings
+    look = Look(
+        language_of(lang, request.headers.get("accept-language", "")),
+        ZoneInfo(settings.timezone),
+        theme,
+        refresh,
+        tuple((name, value) for name, value in request.query_params.items() if name in KEPT),
+    )
+    try:
+        view = await status_of(parts).view(platform, number)
+    except DatabaseUnavailable:
+        return HTMLResponse(plain_page("away.html", look, datetime.now(UTC)), 503, dict(HEADERS) | {"Retry-After": "10"})
+    return HTMLResponse(status_page(view, look), headers=dict(HEADERS))
+
+
+@router.get("/status.json", summary="How everything is, for programs")
+@router.head("/status.json", include_in_schema=False)
+async def facts(
+    caller: Seer,
+    parts: TheParts,
+    response: Response,
+    platform: Platform = None,
+    number: PageNumber = 1,
+    limit: Annotated[int, Query(ge=1, le=1000)] = LISTED,
+) -> dict[str, Any]:
+    """The same facts. `services` holds all of them up to 150 in number; where there are more, those of `platform`, in pages of
+    `limit`. Times are UTC, spans seconds, sizes bytes, uptimes shares from 0 to 1, `latency` the mean of each of the last 24
+    hours, the oldest first."""
+    response.headers["Cache-Control"] = "no-store"
+    return told(await status_of(parts).view(platform, number, limit))
+
+
+@router.get("/", include_in_schema=False)
+@router.head("/", include_in_schema=False)
+async def door(request: Request, parts: TheParts) -> HTMLResponse:
+    """Where to go from here."""
+    language = language_of(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+    look = Look(language, ZoneInfo(parts.settings.timezone))
+    return HTMLResponse(plain_page("door.html", look, datetime.now(UTC)), headers=dict(HEADERS))

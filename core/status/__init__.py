@@ -1,0 +1,1 @@
+"""The status of everything, as the page, the JSON and the metrics show it."""

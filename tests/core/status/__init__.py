@@ -1,0 +1,1 @@
+"""Tests of what the status page is made of."""
