@@ -17,6 +17,7 @@ from blocks.mysql_dumping import Begun, OneTable
 from blocks.mysql_tools import Login, Programs, Server, dumping_tool, programs_for, restoring_tool, wrong_with_restore
 from blocks.own_thread import ended, in_own_thread, put_back
 from core.backups.errors import DumpFailed, PlaceRefused, RestoreFailed, TargetNotEmpty
+from core.backups.naming import beside
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 
 SQL = ".sql"
@@ -79,8 +80,9 @@ class MySQLServer(Block):
         """
         if form != "sql" or not part.endswith(SQL):
             raise RestoreFailed(f"{self.name}: a MySQL or MariaDB cannot take a part of the form {form}.")
-        database = self.prefix + (unquote(part.removesuffix(SQL)) if self._has_several else self._named)
-        programs = await self._asked(partial(self._ready, database, only))
+        like = unquote(part.removesuffix(SQL)) if self._has_several else self._named
+        database = beside(self.prefix, like)
+        programs = await self._asked(partial(self._ready, database, like, only))
         source = OneTable(stream, only) if only is not None else stream
         tool = restoring_tool(self._login, programs, database)
         done = await put_back(self.name, partial(feed, tool, source), fast=self.fast)
@@ -136,7 +138,7 @@ class MySQLServer(Block):
         """The databases of this place by their full names; ``there`` are those of the server."""
         if self.all_databases:
             return [name for name in there if name.startswith(self.prefix)]
-        return [self.prefix + name for name in self.databases or (self._named,)]
+        return [beside(self.prefix, name) for name in self.databases or (self._named,)]
 
     async def _asked(self, work: Callable[[Asked], T]) -> T:
         """What ``work`` finds with a session, in a thread."""
@@ -223,7 +225,7 @@ class MySQLServer(Block):
         counts: dict[str, int] = {}
         checksums: dict[str, str] = {}
         for quoted in dict.fromkeys(key.rpartition("/")[0] for key in like.counts):
-            name = self.prefix + (unquote(quoted) or self._named)
+            name = beside(self.prefix, unquote(quoted) or self._named)
             for table in asked.tables(name):
                 key = (f"{quoted}/" if quoted else "") + table.shown
                 if key in like.counts and table.holds_rows:
@@ -236,12 +238,12 @@ class MySQLServer(Block):
         """What the database's tables have before their names in counts."""
         return f"{key_of(name)}/" if self._has_several else ""
 
-    def _ready(self, database: str, only: str | None, asked: Asked) -> Programs:
+    def _ready(self, database: str, like: str, only: str | None, asked: Asked) -> Programs:
         """The target is there, and empty enough."""
         if database not in asked.databases():
             if not self.may_create:
                 raise PlaceRefused(f"{self.name}: the server has no database {database}; create it first.")
-            asked.make(database, like=database.removeprefix(self.prefix))
+            asked.make(database, like=like)
         there = [table.name for table in asked.tables(database) if only in (None, table.name)]
         if there:
             raise TargetNotEmpty(f"{self.name}: {database} has {len(there)} tables already, such as {there[0]}; empty it first.")

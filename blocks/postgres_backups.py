@@ -15,11 +15,12 @@ from pydantic import Field, SecretStr
 from blocks.own_thread import cores, put_back
 from blocks.postgres_contents import Connection, LeftOut, clear, emptiness, fingerprint, fingerprint_like
 from blocks.postgres_dumping import Dumping, opened_custom, opened_directory, opened_globals
-from blocks.postgres_restoring import Restoring, Target
+from blocks.postgres_restoring import Restoring, Target, require_extensions
 from blocks.postgres_session import connected, drop_databases, facts, make_database, names_of, size_of, snapshot
 from blocks.postgres_tools import dumping_programs, environment_of, is_encrypted, restoring_programs
 from core.addresses import postgres_url
 from core.backups.errors import DumpFailed, PlaceRefused, RestoreFailed
+from core.backups.naming import beside
 from core.backups.place import Dump, Fingerprint, Inspection, Part
 
 CUSTOM, DIRECTORY, GLOBALS = ".pgdump", ".pgdir.tar", "globals.sql"
@@ -107,9 +108,10 @@ class PostgresServer(Block):
         """See ``Place.restore``. A database goes into the one that the url names, or, where the place has several, into that of
         its own name. Raises ``ExtensionMissing`` and ``TargetNotEmpty`` before anything is touched, ``ToolTooOld``, ``NoRoom``.
         """
-        database = self._named if part == GLOBALS else self._into(part)
+        source = self._named if part == GLOBALS else self._into(part)
+        database = source if part == GLOBALS else beside(self.prefix, source)
         if self.may_create:
-            await self._create(database)
+            await self._create(database, like=source)
         ways = {"pg_custom": Restoring.custom, "pg_directory": Restoring.directory, "sql": Restoring.roles}
         if form not in ways:
             raise RestoreFailed(f"{self.name}: a PostgreSQL cannot take a part of the form {form}.")
@@ -126,7 +128,7 @@ class PostgresServer(Block):
         for quoted in dict.fromkeys(key.rpartition("/")[0] for key in like.counts):
             before = f"{quoted}/" if quoted else ""
             wanted = Fingerprint(_inside(like.counts, before), _inside(like.checksums, before))
-            async with self._connected(self.prefix + (unquote(quoted) or self._named)) as connection:
+            async with self._connected(beside(self.prefix, unquote(quoted) or self._named)) as connection:
                 found = await fingerprint_like(connection, wanted)
             counts |= {f"{before}{table}": count for table, count in found.counts.items()}
             checksums |= {f"{before}{table}": word for table, word in found.checksums.items()}
@@ -140,6 +142,11 @@ class PostgresServer(Block):
             if name in there:
                 async with self._connected(name) as inside:
                     await clear(inside)
+
+    async def require_extensions(self, needed: Sequence[str]) -> None:
+        """Returns when the server can load all of them. Raises ``ExtensionMissing``."""
+        async with self._at_home() as connection:
+            require_extensions(self.name, needed, (await facts(connection)).extensions)
 
     @asynccontextmanager
     async def beside(self, prefix: str) -> AsyncGenerator["PostgresServer", None]:
@@ -170,12 +177,11 @@ class PostgresServer(Block):
         """The databases of this place by their full names; ``there`` are those of the server."""
         if self.all_databases:
             return [name for name in there if name.startswith(self.prefix)]
-        return [self.prefix + name for name in self.databases or (self._named,)]
+        return [beside(self.prefix, name) for name in self.databases or (self._named,)]
 
     def _into(self, part: str) -> str:
-        """The database that a part goes into."""
-        name = unquote(part.removesuffix(CUSTOM).removesuffix(DIRECTORY)) if self._has_several else self._named
-        return self.prefix + name
+        """The database that a part goes into, without the prefix."""
+        return unquote(part.removesuffix(CUSTOM).removesuffix(DIRECTORY)) if self._has_several else self._named
 
     def _before(self, name: str) -> str:
         """What the database's tables have before their names in counts."""
@@ -210,10 +216,10 @@ class PostgresServer(Block):
             return Part(_quoted(name) + CUSTOM, "pg_custom", partial(opened_custom, dumping, environment, moment))
         return Part(_quoted(name) + DIRECTORY, "pg_directory", partial(opened_directory, dumping, environment, moment, size))
 
-    async def _create(self, database: str) -> None:
+    async def _create(self, database: str, like: str) -> None:
         async with self._at_home() as connection:
             if database not in await names_of(connection):
-                await make_database(connection, database, like=database.removeprefix(self.prefix))
+                await make_database(connection, database, like=like)
 
     async def _target(self, database: str) -> Target:
         async with self._connected(database) as connection:

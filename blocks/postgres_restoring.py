@@ -151,11 +151,7 @@ class Restoring:
     def _choices(self, contents: Archive, folder: Path) -> Sequence[str]:
         """What to leave out. Finds what cannot work before anything is touched."""
         target = self._target
-        if missing := sorted(contents.extensions - set(target.extensions)):
-            raise ExtensionMissing(
-                f"{target.place}: the server has no extension {', '.join(missing)}, which the backup needs: install it there.",
-                extensions=missing,
-            )
+        require_extensions(target.place, contents.extensions, target.extensions)
         schema, table = self._only or (None, None)
         wanted = contents.tables if self._only is None else {f"{schema} {table}"}
         if there := sorted(target.tables[name] for name in wanted & target.tables.keys()):
@@ -195,6 +191,15 @@ class Restoring:
             return PlaceUnavailable(f"{self._target.place}: PostgreSQL broke off the restore ({ended}).", retry_after=30)
         count = f"{ended.lines} errors; " if ended.lines > 1 else ""
         return RestoreFailed(f"{self._target.place}: {count}{ended}")
+
+
+def require_extensions(place: str, needed: Collection[str], there: Collection[str]) -> None:
+    """Raises ``ExtensionMissing`` where the server cannot load all that a backup needs."""
+    if missing := sorted(set(needed) - set(there)):
+        raise ExtensionMissing(
+            f"{place}: the server has no extension {', '.join(missing)}, which the backup needs: install it there.",
+            extensions=missing,
+        )
 
 
 class _Chained:

@@ -132,14 +132,15 @@ async def _back_up(parts: Parts, unit: Unit, name: str, set_id: str | None, turn
 
 
 async def _begin(parts: Parts, new: NewBackup) -> None:
-    """Raises ``DumpRunning`` when the source is being backed up by a process that lives."""
-    deadline = monotonic() + LEASE_SECONDS + LOOK
+    """Raises ``DumpRunning`` when the source is being backed up by a process that lives: one that goes on renewing its lease."""
+    deadline, held = monotonic() + LEASE_SECONDS + LOOK, None
     while True:
         try:
             await parts.backups.start(new)
-        except DumpRunning:
-            if monotonic() > deadline:
+        except DumpRunning as running:
+            if monotonic() > deadline or (held is not None and running.held_until != held):
                 raise
+            held = running.held_until
         else:
             return
         await asyncio.sleep(LOOK)

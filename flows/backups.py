@@ -11,11 +11,11 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.context import FlowRunContext
 
 from blocks.backup_store import BackupStore
-from core.backups.errors import BackupsFailed
+from core.backups.errors import BackupsFailed, DumpRunning
 from core.backups.retention import Rules, Verdict
 from core.backups.sources import UNSEALED, Unit, left_out, unit_named, units_of
 from core.config import Settings, load_settings
-from core.errors import PilothouseError
+from core.errors import NotFound, PilothouseError
 from core.store.backup_scans import BackupScans
 from core.store.backups import Backups
 from core.store.base import Store
@@ -67,7 +67,8 @@ async def backup(name: str | None = None, fast: bool = False) -> dict[str, Any]:
         }
         await keep_result(parts.runs, result)
         await acreate_markdown_artifact(_report(outcomes, result), key="backup", description="What the last backup saved.")
-    failed = [f"{each.source} ({each.error['code']})" for each in outcomes if each.error is not None]
+    wrong = [each for each in outcomes if not _elsewhere(each, name)]
+    failed = [f"{each.source} ({each.error['code']})" for each in wrong if each.error is not None]
     if failed:
         raise BackupsFailed(f"{len(failed)} of {len(outcomes)} backups failed: {', '.join(failed)}. The run's log says why.")
     return result
@@ -95,6 +96,11 @@ async def prune(dry_run: bool = True) -> dict[str, Any]:
         await keep_result(parts.runs, result)
         await acreate_markdown_artifact(_told(verdicts), key="prune", description="Which backups stay, which go, and why.")
     return result
+
+
+def _elsewhere(outcome: Outcome, name: str | None) -> bool:
+    """Whether another run is saving it, and nobody has asked this one by name to do so: two schedules may come at once."""
+    return name is None and outcome.error is not None and outcome.error["code"] == DumpRunning.code
 
 
 async def _tidied(parts: Parts) -> None:
@@ -145,7 +151,10 @@ async def _removed(parts: Parts, over: Collection[Verdict]) -> list[Verdict]:
     """The objects first, then the row: what fails in between is found again."""
     gone: list[Verdict] = []
     for verdict in over:
-        record = await parts.backups.get(verdict.backup.id)
+        try:
+            record = await parts.backups.get(verdict.backup.id)
+        except NotFound:  # another run was faster
+            continue
         await remove_backup(parts.store, record.folder)
         await parts.backups.forget([record.id])
         gone.append(verdict)

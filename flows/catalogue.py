@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from core.backups.sources import drill_schedules, schedules
 from core.config import Settings
 from core.errors import InputInvalid, NotFound
+from core.sweeps.pace import sweep_schedules
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -127,10 +128,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 concurrency=1,
                 schedule=Schedule("30 3 * * *", MappingProxyType({"dry_run": False})),
             ),
-            CatalogueEntry("backup", "flows.backups", concurrency=1, schedule=Schedule("0 2 * * *"), planned=schedules),
+            CatalogueEntry("backup", "flows.backups", concurrency=4, schedule=Schedule("0 2 * * *"), planned=schedules),
             CatalogueEntry("prune", "flows.backups", concurrency=1),
             CatalogueEntry("restore", "flows.restoring", concurrency=1),
             CatalogueEntry("guarded_change", "flows.changes", concurrency=1),
+            CatalogueEntry(
+                "health_sweep", "flows.sweeps", concurrency=2, schedule=Schedule("*/5 * * * *"), planned=sweep_schedules
+            ),
             CatalogueEntry("drill", "flows.drilling", concurrency=1, schedule=Schedule("0 4 * * 0"), planned=drill_schedules),
         )
     }
@@ -140,6 +144,11 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
 def deployable() -> list[CatalogueEntry]:
     """The flows that may be triggered, each with its deployment."""
     return [entry for entry in CATALOGUE.values() if not entry.internal]
+
+
+def scheduled(settings: Settings) -> list[str]:
+    """The names of the flows that run by themselves, by these settings."""
+    return [entry.name for entry in deployable() if entry.schedules(settings)]
 
 
 def triggerable(name: str) -> CatalogueEntry:

@@ -24,7 +24,7 @@ from core.store.backups import BackupRecord, Backups
 from core.store.base import Store
 from core.store.drills import Drills
 from core.store.runs import Runs
-from tasks.restores import Bytes, check_part, clear_target, compare_target, inspect_target, restore_part
+from tasks.restores import Bytes, check_part, clear_target, compare_target, inspect_target, require_extensions, restore_part
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result
 
@@ -127,6 +127,7 @@ async def _made_room(parts: Parts, manifest: Manifest, place: Place, target: str
         raise TargetNotEmpty(
             f"{target} is not empty: restore into another target, or say --replace, and what it holds is deleted."
         )
+    await require_extensions(place, manifest.extensions)
     for part in manifest.parts:
         await check_part(part, parts.objects, parts.settings.backups.identity)
     get_run_logger().warning("Deleting what %s holds", target)

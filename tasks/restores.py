@@ -1,12 +1,14 @@
 """Restoring, one effect at a time. Only what has touched nothing is tried again: half a restore does not mend by repeating it."""
 
 import asyncio
+from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import SecretStr
 
 from blocks import restoring
+from blocks.postgres_backups import PostgresServer
 from core.backups.comparing import Comparison, compare
 from core.backups.manifest import PartRecord
 from core.backups.place import Fingerprint, Inspection, Place
@@ -57,6 +59,13 @@ class Bytes:
 async def inspect_target(place: Place) -> Inspection:
     """What the target is and holds."""
     return await place.inspect()
+
+
+@retried
+async def require_extensions(place: Place, needed: Sequence[str]) -> None:
+    """Returns when the place can load what a backup needs, before anything is replaced by it. Raises ``ExtensionMissing``."""
+    if isinstance(place, PostgresServer):
+        await place.require_extensions(needed)
 
 
 @harmless

@@ -1,6 +1,7 @@
 """What goes wrong with a backup or a restore, told apart because each asks for something else of the operator."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from core.errors import PilothouseError
 
@@ -43,9 +44,13 @@ class OutputTooSmall(DumpFailed):
 
 
 class DumpRunning(PilothouseError):
-    """The source is being backed up already."""
+    """The source is being backed up already. ``held_until``: when the process that does it will be taken for dead."""
 
     code = "dump_running"
+
+    def __init__(self, message: str, *, held_until: datetime | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.held_until = held_until
 
 
 class BackupsFailed(PilothouseError):

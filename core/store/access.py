@@ -20,6 +20,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.errors import InputInvalid, NotFound
 from core.store.base import Base, Store
 
+SAID_ALONE = frozenset({"flows:restore", "flows:guarded_change"})
+"""Flows that replace what is there: a token for all flows may not trigger them."""
 SCOPES = ("chat", "tools", "plugin", "alerts", "heartbeat", "read", "admin")
 FLOW_SCOPE = re.compile(r"flows:([A-Za-z0-9_-]{1,100}|\*)")
 FRESH_SECONDS = 5.0
@@ -35,8 +37,9 @@ class Principal:
     scopes: frozenset[str]
 
     def allows(self, scope: str) -> bool:
-        """``admin`` allows everything, ``flows:*`` every ``flows:NAME``."""
-        return scope in self.scopes or "admin" in self.scopes or (scope.startswith("flows:") and "flows:*" in self.scopes)
+        """``admin`` allows everything, ``flows:*`` every ``flows:NAME`` but those of ``SAID_ALONE``."""
+        by_any = scope.startswith("flows:") and scope not in SAID_ALONE and "flows:*" in self.scopes
+        return scope in self.scopes or "admin" in self.scopes or by_any
 
 
 @dataclass(frozen=True, slots=True)

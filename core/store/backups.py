@@ -155,20 +155,22 @@ class Backups:
         values = {name: getattr(backup, name) for name in backup.__dataclass_fields__}
         values |= {"set_sources": list(backup.set_sources), "lease": LEASE_SECONDS}
         dead: list[BackupRecord] = []
-        since = "a moment ago"
+        since, held = "a moment ago", None
         for _ in range(TRIES):
             async with self._store.single() as connection:
                 dead += _records(await connection.execute(_REAP, {"source": backup.source}))
                 if (await connection.execute(_START, values)).scalar_one_or_none():
                     return dead
-                asked = select(Backup.id, Backup.started_at).where(Backup.source == backup.source, Backup.status == "running")
+                asked = select(Backup.id, Backup.started_at, Backup.lease_until).where(
+                    Backup.source == backup.source, Backup.status == "running"
+                )
                 running = (await connection.execute(asked)).one_or_none()
             if running is not None and running.id == backup.id:  # asked twice, since the first answer was lost
                 return dead
             if running is not None:  # else it has ended in between
-                since = f"{running.started_at:%Y-%m-%d %H:%M:%S} UTC"
+                since, held = f"{running.started_at:%Y-%m-%d %H:%M:%S} UTC", running.lease_until
                 break
-        raise DumpRunning(f"{backup.source} is being backed up already, since {since}.", retry_after=60)
+        raise DumpRunning(f"{backup.source} is being backed up already, since {since}.", held_until=held, retry_after=60)
 
     @asynccontextmanager
     async def held(self, backup_id: str, owner: str) -> AsyncIterator[None]:

@@ -167,10 +167,11 @@ async def test_roles_go_without_their_passwords_unless_asked(filled: str, store:
         assert (b"SCRAM-SHA-256" in text) == passwords
 
 
-async def test_scratch_databases_beside_the_source_are_gone_afterwards(filled: str, store: ObjectFolder) -> None:
+@pytest.mark.parametrize("prefix", ["drill_x1_", f"drill_x1_{'y' * 45}_"])  # with the second the name is too long
+async def test_scratch_databases_beside_the_source_are_gone_afterwards(filled: str, store: ObjectFolder, prefix: str) -> None:
     source = place(filled)
     records, fingerprint = await saved(source, store)
-    async with source.beside("drill_x1_") as scratch:
+    async with source.beside(prefix) as scratch:
         await put_back(scratch, records, store)
         assert await scratch.fingerprint(fingerprint) == fingerprint
         assert run_sql(filled, "SELECT count(*) FROM pg_database WHERE datname LIKE 'drill\\_x1\\_%'") == [(1,)]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from time import monotonic
 
 import psycopg
 import pytest
@@ -23,6 +24,7 @@ from core.backups.sources import UNSEALED
 from core.config import Settings
 from core.errors import ConfigurationInvalid, NotFound
 from core.ids import new_id
+from core.store import backups as rows
 from core.store.backups import BackupRecord, Backups, NewBackup
 from core.store.base import Store
 from flows import backing_up
@@ -243,6 +245,23 @@ async def test_a_source_that_is_being_saved_is_not_saved_again(
     with pytest.raises(BackupsFailed, match=r"files \(dump_running\)"):
         await backup("files")
     assert "is being backed up already, since" in await artifact()
+
+
+async def test_one_that_is_being_saved_by_a_living_process_is_told_at_once(
+    stage: Stage, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(backing_up, "LOOK", 0.3)
+    stage.configure(f"[sources.files]\npath = '{stage.folder}/files'\n")
+    other, began = new_id(), monotonic()
+    await backups.start(NewBackup(other, "files", "folder", "another", datetime.now(UTC)))
+    async with backups.held(other, "another"):
+        with pytest.raises(BackupsFailed, match=r"1 of 1 backups failed: files \(dump_running\)"):
+            await backup("files")
+        assert monotonic() - began < rows.LEASE_SECONDS / 2
+        result = await backup()  # by schedule: the other run does it
+    assert {one["source"]: one["good"] for one in result["backups"]} == {"pilothouse": True, "files": False}
+    assert (await backups.get(other)).status == "running"
 
 
 async def test_what_is_over_goes_and_the_last_good_one_stays(stage: Stage, backups: Backups) -> None:

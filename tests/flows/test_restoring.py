@@ -10,7 +10,7 @@ import psycopg
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from core.backups.errors import BackupDamaged, RestoreDiffers, RestoreFailed, TargetNotEmpty
+from core.backups.errors import BackupDamaged, ExtensionMissing, RestoreDiffers, RestoreFailed, TargetNotEmpty
 from core.errors import Conflict, InputInvalid, NotFound, PilothouseError
 from deployments.postgres import EmbeddedPostgres
 from flows.restoring import restore
@@ -131,6 +131,17 @@ async def test_the_source_itself_is_only_replaced_when_told_twice(stage: Stage, 
     assert run_sql(source, "SELECT count(*) FROM people") == [(0,)]
     assert (await restore(manifest.id, "twin", replace=True, confirm="app"))["result"] == "good"
     assert run_sql(source, "SELECT count(*), to_regclass('later') FROM people") == [(500, None)]
+
+
+async def test_a_missing_extension_is_found_before_anything_is_replaced(stage: Stage, databases: Made) -> None:
+    source, target = databases(), databases()
+    run_sql(source, FEW)
+    run_sql(target, "CREATE TABLE precious (id int)")
+    stage.configure(f'[sources.app]\nurl = "{source}"\n[targets.spare]\nurl = "{target}"')
+    manifest = await stage.save("app", extensions=("plpgsql", "no_such_extension"))
+    with pytest.raises(ExtensionMissing, match=r"no extension no_such_extension"):
+        await restore(manifest.id, "spare", replace=True)
+    assert run_sql(target, "SELECT to_regclass('precious')::text") == [("precious",)]
 
 
 async def test_one_table_comes_back_among_others(stage: Stage, databases: Made) -> None:
