@@ -21,12 +21,12 @@ async def addresses_of(host: str, port: int) -> list[AddressInfo]:
     """Where to connect to, in the order in which to try. Raises ``socket.gaierror``."""
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = ask(flags=socket.AI_NUMERICHOST)  # nobody is asked
-    except socket.gaierror:
         try:
+            found = ask(flags=socket.AI_NUMERICHOST)  # nobody is asked
+        except socket.gaierror:
             found = await asyncio.get_running_loop().run_in_executor(_threads(), ask)
-        except UnicodeError:  # a label that is empty or too long
-            raise socket.gaierror(socket.EAI_NONAME, "not a host's name") from None
+    except UnicodeError:  # a label that is empty or too long
+        raise socket.gaierror(socket.EAI_NONAME, "not a host's name") from None
     return [(*info[:4], info[4]) for info in found if len(info[4]) in {2, 4} and isinstance(info[4][0], str)]
 
 
