@@ -23,3 +23,8 @@ def latest(line: str, zone: str, now: datetime) -> datetime:
     # The times asked for are before the given one; all of them are whole minutes.
     following = (now.replace(second=0, microsecond=0) + timedelta(minutes=1)).astimezone(ZoneInfo(zone))
     return next(CronSim(line, following, reverse=True)).astimezone(UTC)
+
+
+def following(line: str, zone: str, now: datetime) -> datetime:
+    """The first time after ``now`` that the cron ``line`` names in ``zone``, in UTC."""
+    return next(CronSim(line, now.astimezone(ZoneInfo(zone)))).astimezone(UTC)

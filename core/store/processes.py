@@ -1,5 +1,6 @@
 """Which processes are alive: each renews a lease, so that the turns of a dead one can be ended by another."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import DateTime, Text, func, text
@@ -11,6 +12,14 @@ LEASE_SECONDS = 6.0
 RENEW_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Processes of a role: how many live, and when the last lease of those that ended without a word lapsed."""
+
+    alive: int
+    lapsed: datetime | None
+
+
 class Process(Base):
     """A process that answers turns. ``lease_until`` is the database's clock, the only one that all processes share."""
 
@@ -20,6 +29,14 @@ class Process(Base):
     role: Mapped[str] = mapped_column(Text)
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     lease_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Installation(Base):
+    """One row, made with the schema."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True, server_default=text("gen_random_uuid()"))
 
 
 class Processes:
@@ -40,6 +57,11 @@ class Processes:
                 {"boot_id": boot_id, "role": role, "lease": LEASE_SECONDS},
             )
 
+    async def installation(self) -> str:
+        """What tells our processes, all that share this database, from those of others on the same Prefect server."""
+        async with self._store.single() as connection:
+            return str((await connection.execute(text("SELECT id FROM pilothouse.installation"))).scalar_one())
+
     async def leave(self, boot_id: str) -> None:
         """Give the lease back at a clean stop."""
         async with self._store.single() as connection:
@@ -52,3 +74,13 @@ class Processes:
             held = "SELECT boot_id FROM pilothouse.processes WHERE lease_until > now() AND role = coalesce(:role, role)"
             rows = await connection.execute(text(held), {"role": role})
             return set(rows.scalars())
+
+    async def seen(self, role: str) -> Seen:
+        """What the leases of a day tell of the processes of a role."""
+        asked = text(
+            "SELECT count(*) FILTER (WHERE lease_until > now()) AS alive,"
+            " max(lease_until) FILTER (WHERE lease_until <= now()) AS lapsed FROM pilothouse.processes WHERE role = :role"
+        )
+        async with self._store.single() as connection:
+            row = (await connection.execute(asked, {"role": role})).one()
+        return Seen(row.alive, row.lapsed)

@@ -1,0 +1,132 @@
+"""Pilothouse's own services, made from its settings, so that it watches itself without being told."""
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from pydantic import SecretStr
+
+from core.backups.sources import CONFIGURATION, OURS, PREFECTS, left_out, sources_of
+from core.settings import Settings
+from core.settings_services import Check, ServiceSettings, Severity
+from core.topology.topology import Topology
+
+NAME = "pilothouse"
+"""Of the topology."""
+API, DATABASE, DISK, FILES = "api", "database", "disk", "files"
+NETWORK, PREFECT, BACKUPS, VALKEY = "network", "prefect", "backups", "valkey"
+UNREADABLE = "topologies"
+SWEEPING = "health_sweep"
+
+
+def ours(settings: Settings, flows: Iterable[str] = ()) -> Topology:
+    """The topology; ``flows`` are the names of the flows that run by schedule."""
+    services = {**_stores(settings), **_models(settings)}
+    services[PREFECT] = ServiceSettings(
+        check="prefect",
+        title="Prefect",
+        depends_on=(DATABASE,) if DATABASE in services and _beside_ours(settings) else (),
+    )
+    stores = tuple(name for name in (DATABASE, VALKEY) if name in services)
+    # A process says that it lives by a lease in the database, which tells more than its port does and needs no address.
+    services[API] = ServiceSettings(check="heartbeat", title="API", depends_on=stores, hints=(*_models(settings), FILES))
+    saved = _backups(settings, services)
+    services |= saved
+    services |= _flows(flows, tuple(saved))
+    if settings.sweeps.prober:
+        services[NETWORK] = ServiceSettings(check="tcp", title="Network of this machine", url=SecretStr("tcp://prober:1"))
+    return Topology(NAME, services)
+
+
+def with_unreadable(own: Topology) -> Topology:
+    """The topology with one service more, which stands for the others, which cannot be read."""
+    unread = ServiceSettings(check="none", title="Topology files", open_after=1, close_after=1)
+    return Topology(own.name, {**own.services, UNREADABLE: unread})
+
+
+def _stores(settings: Settings) -> dict[str, ServiceSettings]:
+    found: dict[str, ServiceSettings] = {}
+    if settings.database.url is not None:
+        found[DATABASE] = ServiceSettings(check="postgres", title="Database", url=settings.database.url)
+    if settings.redis.url is not None:
+        found[VALKEY] = ServiceSettings(check="redis", title="Redis or Valkey", url=settings.redis.url)
+    found[DISK] = ServiceSettings(check="disk", title="Disk of the data directory", path=settings.data_dir)
+    files, backups = settings.files, settings.backups.store
+    if files.in_bucket and files.bucket is not None:
+        found[FILES] = _bucket("Store for files", files.endpoint, files.bucket, files.region, files.access_key, files.secret_key)
+    else:
+        found[FILES] = ServiceSettings(check="disk", title="Store for files", path=settings.data_dir)
+    if backups.bucket is not None:
+        keys = (backups.access_key, backups.secret_key)
+        found[BACKUPS] = _bucket("Store for backups", backups.endpoint, backups.bucket, backups.region, *keys)
+    else:
+        found[BACKUPS] = ServiceSettings(check="disk", title="Store for backups", path=backups.folder or settings.data_dir)
+    return found
+
+
+def _bucket(
+    title: str, endpoint: str | None, bucket: str, region: str, user: SecretStr | None, password: SecretStr | None
+) -> ServiceSettings:
+    return ServiceSettings(
+        check="s3",
+        title=title,
+        url=SecretStr(endpoint or f"https://s3.{region}.amazonaws.com"),
+        bucket=bucket,
+        region=region,
+        username=user.get_secret_value() if user else None,
+        password=password,
+    )
+
+
+def _models(settings: Settings) -> dict[str, ServiceSettings]:
+    """One for each provider; chat goes on with another where one fails, so that none of them is more than a warning."""
+    only = len(settings.providers) == 1
+    return {
+        f"model-{name}": ServiceSettings(
+            check="model", title=f"Models of {name}", name=name, severity="critical" if only else "warning"
+        )
+        for name in settings.providers
+    }
+
+
+def _backups(settings: Settings, services: Mapping[str, ServiceSettings]) -> dict[str, ServiceSettings]:
+    """Of each source its last backup and its last drill."""
+    found: dict[str, ServiceSettings] = {}
+    needs = {OURS: DATABASE, PREFECTS: PREFECT}
+    for name in sources_of(settings):
+        if name == CONFIGURATION and left_out(settings):
+            continue
+        below = (BACKUPS, *(each for each in (needs.get(name, ""),) if each in services))
+        grace = settings.backups.grace_hours * 3600
+        backup = _at_once("backup", f"Backup of {name}", name, below, "critical").model_copy(update={"grace": grace})
+        drill = _at_once("drill", f"Drill of {name}", name, (BACKUPS,), "warning")
+        found |= {f"backup-{name}": backup, f"drill-{name}": drill}
+    return found
+
+
+def _flows(flows: Iterable[str], saved: tuple[str, ...]) -> dict[str, ServiceSettings]:
+    """A run that failed because of a source is told of by that source."""
+    found = {}
+    for name in flows:
+        because = tuple(each for each in saved if each.startswith(f"{name}-"))
+        severity: Severity = "critical" if name == SWEEPING else "warning"
+        found[f"flow-{name}"] = _at_once("flow", f"Flow {name}", name, (PREFECT, *because), severity)
+    return found
+
+
+def _at_once(check: Check, title: str, name: str, needs: tuple[str, ...], severity: Severity) -> ServiceSettings:
+    """What we know from our own records is no less true for being looked at once."""
+    return ServiceSettings(check=check, title=title, name=name, open_after=1, close_after=1, depends_on=needs, severity=severity)
+
+
+def _beside_ours(settings: Settings) -> bool:
+    """Whether Prefect's database is on the server of ours."""
+    theirs, mine = settings.prefect.database_url, settings.database.url
+    if theirs is None or mine is None:
+        return False
+    return _server(urlsplit(theirs.get_secret_value())) == _server(urlsplit(mine.get_secret_value()))
+
+
+def _server(url: SplitResult) -> tuple[str | None, str | None]:
+    port = str(url.port) if url.port else None
+    query = parse_qs(url.query)
+    return url.hostname or next(iter(query.get("host", [])), None), port or next(iter(query.get("port", [])), "5432")

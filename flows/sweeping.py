@@ -1,0 +1,182 @@
+"""One sweep: every service looked at, those that seem to change looked at again until that is sure, and what is new told.
+
+The same for the flow and for the API process that stands by: only who takes the looks differs.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+
+import structlog
+
+from core.errors import ConfigurationInvalid
+from core.ids import new_id
+from core.settings import Settings
+from core.store.alerts import Alerts
+from core.store.base import Store
+from core.store.samples import Samples
+from core.store.services import Services, SweepOrigin, SweepRecord, Sweeps
+from core.sweeps.board import Board
+from core.sweeps.observation import Observation, Probe
+from core.sweeps.service import Key, ServiceState
+from core.sweeps.telling import Place
+from core.topology import ours
+from core.topology.kept import topologies_of
+from core.topology.topology import Topology
+from flows.catalogue import scheduled
+from flows.own_probes import Probes, Said
+from tasks.probes import Looks, Target
+
+log = structlog.get_logger(__name__)
+
+RETRY = 1.0
+"""Seconds until the second look at what failed; half of ``sweeps.recheck`` where that is less."""
+LONGEST = 120.0
+"""Seconds for which a sweep goes on to look again at what is undecided; more where the configured looks need more."""
+GONE = "It is no longer in the configuration."
+
+Take = Callable[[str, Looks], Awaitable[int]]
+"""Takes looks under a name: as a task run in a flow, or just so."""
+Told = Callable[[int, int], None]
+"""How many services of how many have been looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is swept. ``unread``: why the topologies besides our own cannot be read."""
+
+    topologies: Sequence[Topology]
+    unread: str | None = None
+
+
+def watched(settings: Settings) -> Watched:
+    """All topologies: our own, and those of the configuration. One that cannot be read is told of as a service of ours."""
+    own = ours.ours(settings, scheduled(settings))
+    try:
+        return Watched([own, *topologies_of(settings)])
+    except ConfigurationInvalid as error:
+        log.error("topologies_not_read", reason=error.message)
+        return Watched([ours.with_unreadable(own)], error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sweep works with. ``run_url``: the Prefect run's page; ``owner``: whose lease it is."""
+
+    settings: Settings
+    store: Store
+    probes: Probes
+    origin: SweepOrigin
+    flow_run_id: str | None = None
+    run_url: str | None = None
+    owner: str = field(default_factory=new_id)
+
+
+class Sweep:
+    """A sweep under the lease, of ``topologies``; ``only`` one of them is looked at."""
+
+    def __init__(self, parts: Parts, board: Board, take: Take, told: Told, only: str | None = None) -> None:
+        self.board = board
+        self.looked = 0
+        self._parts, self._take, self._told, self._only = parts, take, told, only
+        self._services, self._samples = Services(parts.store), Samples(parts.store)
+        self._alerts = Alerts(parts.store)
+        self.made: dict[Key, Probe] = {}
+        sweeps = parts.settings.sweeps
+        self._again = min(RETRY, sweeps.recheck / 2)
+        self._place = Place(f"{parts.settings.address}/status", parts.settings.timezone, parts.run_url)
+
+    async def run(self) -> SweepRecord:
+        """Until nothing is undecided, or for as long as it may take."""
+        sweeps = self._parts.settings.sweeps
+        started, began = datetime.now(UTC), monotonic()
+        await self._forget()
+        await self._pass(self._chosen())
+        await self._samples.add(started, self._sampled())
+        sampled = began
+        longest = max(LONGEST, 4 * sweeps.recheck * max(sweeps.open_after, sweeps.close_after))
+        while (again := self.board.again()) and monotonic() - began < longest:
+            await asyncio.sleep(min(sweeps.recheck, max(0.0, sampled + sweeps.interval - monotonic())))
+            whole = monotonic() >= sampled + sweeps.interval
+            await self._pass(self._chosen() if whole else again)
+            if whole:
+                sampled = monotonic()
+                await self._samples.add(datetime.now(UTC), self._sampled())
+        counts = self.board.counts(self._only) | {"flips": self.board.flips, "looks": self.looked}
+        flow_run, origin = self._parts.flow_run_id, self._parts.origin
+        record = SweepRecord(new_id(), origin, started, datetime.now(UTC), flow_run, self._only, counts)
+        await Sweeps(self._parts.store).add(record)
+        return record
+
+    def _chosen(self) -> list[Key]:
+        return [key for key in self.board.states if self._only in (None, key.topology)]
+
+    def _sampled(self) -> list[ServiceState]:
+        return [each for each in self.board.sampled() if self._only in (None, each.topology)]
+
+    async def _pass(self, keys: Sequence[Key]) -> None:
+        """Look at them, from the ground up, and settle what that says."""
+        online = await self._parts.probes.online()
+        done = 0
+        for number, level in enumerate(self.board.levels(keys)):
+            looks = Looks([self._target(key) for key in level], self._parts.settings.sweeps.at_once)
+            await self._take(f"level {number}: {len(level)} services", looks)
+            for key, seen in looks.seen.items():
+                self._note(key, seen, online)
+            done += len(level)
+            self.looked += len(level)
+            self._told(done, len(keys))
+        await self._settle()
+
+    def _note(self, key: Key, seen: Observation, online: bool) -> None:
+        now = datetime.now(UTC)
+        if not online and seen.state != "up" and not self._parts.probes.is_local(key, self.board.services[key]):
+            self.board.blur(key, now)
+            return
+        flip = self.board.note(key, seen, now)
+        if flip is not None and flip.before != "unknown":
+            log.info("service_flipped", service=str(key), before=flip.before, after=flip.after, code=seen.code)
+
+    async def _settle(self) -> None:
+        """Told first, kept second: told twice it is the same alert, but what is kept as told is never told again."""
+        tidings = self.board.settle(self._place, datetime.now(UTC))
+        if tidings.alerts:
+            await self._alerts.raise_all(tidings.alerts)
+            log.warning("services_not_well", services=[alert.service for alert in tidings.alerts])
+        if tidings.over:
+            await self._alerts.resolve_all(each.key.fingerprint for each in tidings.over)
+            log.info("services_well_again", services=[str(each.key) for each in tidings.over])
+        await self._services.save(self.board.changed())
+
+    async def _forget(self) -> None:
+        """What has left the configuration, and its alerts."""
+        gone = self.board.gone
+        if gone:
+            await self._alerts.resolve_all((each.key.fingerprint for each in gone if each.told is not None), GONE)
+            await self._services.forget([each.key for each in gone])
+            log.info("services_gone", services=[str(each.key) for each in gone])
+
+    def _target(self, key: Key) -> Target:
+        service = self.board.services[key]
+        if key not in self.made:
+            self.made[key] = self._parts.probes.of(key, service)
+        again = None if self.board.thresholds(key).open_after == 1 else self._again
+        return Target(key, self.made[key], service.timeout or self._parts.settings.sweeps.timeout, again)
+
+
+async def swept(parts: Parts, seen: Watched, take: Take, told: Told, only: str | None = None) -> Board | None:
+    """Sweep, unless another does at this moment: then None."""
+    async with Sweeps(parts.store).held(parts.owner) as mine:
+        if not mine:
+            return None
+        kept = await Services(parts.store).all()
+        names = {each.name for each in seen.topologies}
+        known = [each for each in kept if seen.unread is None or each.topology in names]
+        board = Board(parts.settings, seen.topologies, known, datetime.now(UTC))
+        sweep = Sweep(parts, board, take, told, only)
+        if seen.unread is not None:
+            sweep.made[Key(ours.NAME, ours.UNREADABLE)] = Said(Observation("down", "configuration", seen.unread))
+        await sweep.run()
+        return board
