@@ -1,6 +1,7 @@
 """LDAP: a real bind over LDAP, StartTLS or LDAPS; without a username, what a server tells anyone."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -82,7 +83,8 @@ class LdapProbe:
         except (LDAPExceptionError, OSError):
             return cut(where) if trust.failure is None else failed(trust.failure, where)
         finally:
-            connection.unbind()
+            with suppress(LDAPExceptionError, OSError):  # it says goodbye even on a connection that broke
+                connection.unbind()
 
     def _steps(self, connection: Connection, where: str) -> Observation | None:
         connection.open(read_server_info=False)
