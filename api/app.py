@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import backups, chat, docs, files, metrics, openai, problems, restores, runs, status, status_page, tools
+from api.alert_routes import alert_routes
 from api.fastgpt import serving as fastgpt
 from api.parts import GRACE, opened
 from api.requests import Requests
@@ -46,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     native = APIRouter()
     for module in (chat, openai, status, files, tools, backups, restores, status_page, metrics):
         native.include_router(module.router)
-    for router in (runs.flows, runs.runs, docs.router):
+    for router in (runs.flows, runs.runs, docs.router, alert_routes):
         native.include_router(router)
     fastgpt.install(app, native, settings, shelf_for(settings))
     app.add_middleware(

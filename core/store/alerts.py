@@ -9,7 +9,7 @@ from sqlalchemy import Select, Text, and_, cast, func, literal, select, text, tu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.alerts.alert import Alert, Link, Origin
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.settings_services import Severity
 from core.store.alert_tables import AlertRow, StandingRow
@@ -22,7 +22,7 @@ FORGET_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class AlertRecord:
-    """An alert as it stands. ``times``: how often it was raised while it held. ``request_key``: see ``Alerts.asked_once``.
+    """An alert as it stands at ``read_at``. ``times``: how often it was raised while it held.
 
     ``told`` and ``channels`` are of its fingerprint: what was said last, and who is owed the end.
     """
@@ -47,6 +47,7 @@ class AlertRecord:
     told: str
     channels: tuple[str, ...]
     flapping: bool
+    read_at: datetime
 
     @property
     def is_open(self) -> bool:
@@ -62,7 +63,8 @@ _RAISE = text("""
             CAST(:links AS jsonb), :lasting, :request_key)
         ON CONFLICT (fingerprint) WHERE status = 'open' DO UPDATE SET title = EXCLUDED.title, text = EXCLUDED.text,
             severity = EXCLUDED.severity, service = EXCLUDED.service, platform = EXCLUDED.platform, grp = EXCLUDED.grp,
-            facts = EXCLUDED.facts, links = EXCLUDED.links, times = a.times + 1
+            facts = EXCLUDED.facts, links = EXCLUDED.links, times = a.times + 1,
+            request_key = coalesce(EXCLUDED.request_key, a.request_key)
         RETURNING a.id, a.fingerprint, a.grp, a.severity
     ), stood AS (
         INSERT INTO pilothouse.alert_standings AS s (fingerprint, grp, alert_id, open, severity, look_at)
@@ -104,6 +106,7 @@ _COLUMNS = (
     func.coalesce(StandingRow.told, "").label("told"),
     func.coalesce(StandingRow.channels, cast(literal("{}"), StandingRow.channels.type)).label("channels"),
     StandingRow.flapping_since.is_not(None).label("flapping"),
+    func.now().label("read_at"),
 )
 _IS_OPEN = AlertRow.status == "open"
 
@@ -123,8 +126,26 @@ class Alerts:
         new = 0
         async with self._store.begin() as connection:
             for alert in sorted(alerts, key=lambda alert: alert.fingerprint):  # in one order: no two of us wait for each other
-                new += await _raised(connection, alert) == 1
+                new += (await _raised(connection, alert))[1]
         return new
+
+    async def raise_once(self, alert: Alert, request: str | None = None) -> tuple[str, bool]:
+        """The same, with the alert's id. A ``request`` that was made before changes nothing, even if its alert is over by now.
+
+        Raises ``Conflict`` where that was about another alert.
+        """
+        async with self._store.begin() as connection:
+            if request is not None:
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(hashtextextended(:request, 0))"), {"request": request}
+                )
+                asked = select(AlertRow.id, AlertRow.fingerprint).where(AlertRow.request_key == request)
+                before = (await connection.execute(asked)).one_or_none()
+                if before is not None and before.fingerprint != keepable(alert.fingerprint):
+                    raise Conflict("This Idempotency-Key was used for another alert; use a new key.")
+                if before is not None:
+                    return before.id, False
+            return await _raised(connection, alert, request)
 
     async def resolve(self, fingerprint: str, words: str = "") -> bool:
         """Say that it is over, and perhaps why; True when it held until now."""
@@ -207,7 +228,7 @@ def _asked() -> Select[Any]:
     return select(*_COLUMNS).outerjoin(StandingRow, standing)
 
 
-async def _raised(connection: AsyncConnection, alert: Alert, request_key: str | None = None) -> int:
+async def _raised(connection: AsyncConnection, alert: Alert, request: str | None = None) -> tuple[str, bool]:
     new = new_id()
     values: dict[str, Any] = {
         "id": new,
@@ -222,6 +243,7 @@ async def _raised(connection: AsyncConnection, alert: Alert, request_key: str | 
         "facts": as_json([[name, str(value)] for name, value in alert.facts.items()]),
         "links": as_json([[link.title, link.url] for link in alert.links]),
         "lasting": alert.lasting,
-        "request_key": request_key,
+        "request_key": request,
     }
-    return int((await connection.execute(_RAISE, values)).scalar_one() == new)
+    found: str = (await connection.execute(_RAISE, values)).scalar_one()
+    return found, found == new
