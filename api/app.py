@@ -8,7 +8,23 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import backups, chat, docs, files, metrics, openai, problems, restores, runs, status, status_page, tools
+from api import (
+    backups,
+    chat,
+    docs,
+    files,
+    logins,
+    metrics,
+    openai,
+    problems,
+    restores,
+    runs,
+    status,
+    status_page,
+    tools,
+    users,
+    verify,
+)
 from api.alert_routes import alert_routes
 from api.fastgpt import serving as fastgpt
 from api.parts import GRACE, opened
@@ -45,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     problems.install(app, settings.api_prefix)
     native = APIRouter()
-    for module in (chat, openai, status, files, tools, backups, restores, status_page, metrics):
+    for module in (chat, openai, status, files, tools, backups, restores, logins, verify, users, status_page, metrics):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router, alert_routes):
         native.include_router(router)

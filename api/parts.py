@@ -1,5 +1,6 @@
 """What the routes work with: made once per process at start, in order, and released in reverse."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,17 +10,22 @@ from fastapi import Depends, Request
 from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from blocks.ldap_directory import ldap_directory
 from blocks.models import Models
 from core.config import Settings
+from core.identity.access_tokens import AccessTokens
+from core.identity.signing_in import SigningIn
 from core.ids import new_id
 from core.store.access import Tokens
 from core.store.base import Store
+from core.store.processes import Processes
 from core.store.prompts import Prompts
 from core.store.runs import Runs
 from core.store.schema import migrate
 from core.store.sessions import Sessions
 from core.store.tool_runs import ToolRuns
 from core.store.turns import Turns
+from core.store.users import Users
 from core.streams import Streams
 from core.tools.toolbox import Toolbox
 from flows.alerting import Alerting
@@ -33,9 +39,10 @@ from flows.ledger import TurnLedger
 from flows.prefect_link import PrefectLink
 from flows.relay import EventRelay
 from flows.runs import FlowRuns
+from flows.standby import Standby
 from flows.tool_requests import ToolRequests
 from flows.tools import ToolCalls
-from flows.tracking import HELD, RunKeeper, boot_tag
+from flows.tracking import HELD, RunKeeper, boot_tag, installation_tag
 from flows.workbench import bench_for
 
 GRACE = 8.0
@@ -51,6 +58,8 @@ class Parts:
     sessions: Sessions
     turns: Turns
     tokens: Tokens
+    users: Users
+    signing_in: SigningIn
     streams: Streams
     models: Models
     conversations: Conversations
@@ -92,7 +101,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         link = await stack.enter_async_context(PrefectLink.opened())
         relay = EventRelay(settings.prefect.event_backlog)
         relay.install()
-        open_runs = await _open_runs(stack, settings, link, boot_id)
+        installation = await Processes(store).installation()
+        open_runs = await _open_runs(stack, settings, link, boot_id, installation)
         conversations = Conversations(open_runs)
         files = files_for(settings, store)
         bench = await stack.enter_async_context(bench_for(settings))
@@ -102,7 +112,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
         conversations.on_end.append(ledger.note)
         tool_calls.on_end.append(ledger.keep_later)
-        keeper = RunKeeper(boot_id, store, open_runs, link, relay)
+        keeper = RunKeeper(boot_id, installation, store, open_runs, link, relay)
         ledger.on_orphans.append(keeper.crash)
         await ledger.start()
         stack.push_async_callback(ledger.stop)
@@ -114,6 +124,9 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         alerting = Alerting(boot_id, settings, store, open_runs)
         await alerting.start()
         stack.push_async_callback(alerting.stop, GRACE)
+        standby = Standby(settings, store, link)
+        standby.start()
+        stack.push_async_callback(standby.stop)
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
         yield Parts(
@@ -122,6 +135,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             sessions=Sessions(store, idle),
             turns=turns,
             tokens=tokens,
+            users=Users(store),
+            signing_in=_signing_in(stack, settings, store),
             streams=streams,
             models=models,
             conversations=conversations,
@@ -137,16 +152,28 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         )
 
 
+def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store) -> SigningIn:
+    """Without a configured key, access tokens are signed with one that dies with this process."""
+    access, directory = settings.access, ldap_directory(settings)
+    key = access.jwt_secret.get_secret_value() if access.jwt_secret else secrets.token_urlsafe(32)
+    signs = AccessTokens([key, *(before.get_secret_value() for before in access.jwt_secrets_before)], access.access_minutes)
+    signing_in = SigningIn(store, access, signs, [directory] if directory is not None else [])
+    stack.callback(signing_in.close)
+    if directory is not None:
+        stack.callback(directory.close)
+    return signing_in
+
+
 async def _drain(relay: EventRelay, link: PrefectLink) -> None:
     if link.presence.up:
         await relay.drain(3.0)
 
 
-async def _open_runs(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str) -> OpenRuns:
+async def _open_runs(stack: AsyncExitStack, settings: Settings, link: PrefectLink, boot_id: str, installation: str) -> OpenRuns:
     """What runs opened later shall find around them: one client, no thread for each run's heartbeat."""
     await stack.enter_async_context(AsyncClientContext.get_or_create())
     # Never used to call, but asked for twice by every flow run that opens, and each of its own holds 2 MB of certificates.
     stack.enter_context(SyncClientContext.get_or_create())
     stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
-    tagged = (TAG, HELD, boot_tag(boot_id))
+    tagged = (TAG, HELD, boot_tag(boot_id), installation_tag(installation))
     return OpenRuns(link.presence, idle=settings.chat.run_idle, items=settings.chat.run_items, tagged=tagged)

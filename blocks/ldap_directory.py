@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import structlog
@@ -38,6 +38,7 @@ LOCKS = ("nsAccountLock", "pwdAccountLockedTime")
 NAMES = ("sAMAccountName", "uid")
 """What names a user for good, whatever was typed to find them."""
 CACHED = 5_000
+Scope = Literal["BASE", "SUBTREE"]
 
 
 class LdapDirectory:
@@ -139,7 +140,9 @@ class LdapDirectory:
             log.error("ldap_search_filter_is_ambiguous", found=len(found))
         return found[0] if len(found) == 1 else None
 
-    def _found(self, connection: Connection, base: str, wanted: str, scope: str, shown: Sequence[str]) -> list[Mapping[str, Any]]:
+    def _found(
+        self, connection: Connection, base: str, wanted: str, scope: Scope, shown: Sequence[str]
+    ) -> list[Mapping[str, Any]]:
         try:
             connection.search(
                 base,

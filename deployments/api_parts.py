@@ -17,6 +17,15 @@ def admin_token_file(data_dir: Path) -> Path:
     return data_dir / "admin-token"
 
 
+FIRST_ADMIN = "admin@localhost"
+"""Who logs in with the password that was made up."""
+
+
+def admin_password_file(data_dir: Path) -> Path:
+    """The first administrator's password, where it was made up; people delete it once they have noted or changed it."""
+    return data_dir / "admin-password"
+
+
 def api_parts(settings: Settings, config: Path | None, bound: socket.socket) -> list[Program]:
     """One part per worker. The first makes the admin token. Ready when the API answers."""
     environment = child_environment(handed_on(settings, config))

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import uvicorn
 import uvloop
+from pydantic import SecretStr
 
 from core import logs
 from core.config import Settings
@@ -27,7 +28,8 @@ from core.store.access import Tokens
 from core.store.base import Store
 from core.store.schema import migrate
 from deployments.addresses import listening
-from deployments.secret_files import write_secret
+from deployments.first_admin import keep_first_admin
+from deployments.secret_files import kept_secret, write_secret
 
 _DATABASE_PATIENCE = 60.0
 _GRACE = 10
@@ -39,6 +41,7 @@ _TLS_EVERY = 5.0
 def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None) -> NoReturn:
     """Serve on the inherited socket, or on one of our own; ``admin_token`` is the file to keep a valid admin token in."""
     logs.configure(settings.log_level)
+    settings = with_signing_key(settings)
     # By name, because the API and the command line are floors that do not know each other.
     application = import_module("api.app").create_app(settings)
     logs.configure(settings.log_level)  # Prefect sets up logging by itself when it is imported
@@ -109,6 +112,7 @@ async def _serve(settings: Settings, server: uvicorn.Server, bound: socket.socke
     await _migrated(settings)
     if admin_token is not None:
         await keep_admin_token(settings, admin_token)
+    await keep_first_admin(settings, make_up=admin_token is not None)
     server.config.load()
     watching = asyncio.create_task(_reload_tls(server.config)) if server.config.ssl is not None else None
     await server.serve(sockets=[bound])
@@ -130,6 +134,14 @@ async def _migrated(settings: Settings) -> None:
             await asyncio.sleep(0.05)
         else:
             return
+
+
+def with_signing_key(settings: Settings) -> Settings:
+    """The settings with a key that signs logins: the configured one, else one made up and kept for this data directory."""
+    if settings.access.jwt_secret is not None:
+        return settings
+    key = SecretStr(kept_secret(settings.data_dir, "jwt"))
+    return settings.model_copy(update={"access": settings.access.model_copy(update={"jwt_secret": key})})
 
 
 async def keep_admin_token(settings: Settings, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from core.config import Settings, apply_environment, load_settings, prefect_environment
+from core.samples import refuse_samples
 from deployments.children import end_children
 from deployments.engines import handed_on, with_engines
 
@@ -36,6 +37,7 @@ def api(
     """The API alone. Example: DATABASE_URL=postgresql://user:pw@db/pilothouse pilothouse serve api --host 0.0.0.0"""
     given = {"host": host, "port": port, "tls_cert": tls_cert, "tls_key": tls_key, "data_dir": data_dir}
     settings = _ready_for_prefect("api", config, given)
+    refuse_samples(settings)
     # Imported only now: Prefect reads the environment when it is imported.
     from deployments.api_process import run_api  # noqa: PLC0415
 

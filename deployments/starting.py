@@ -12,7 +12,7 @@ from core.addresses import place, reachable_host
 from core.config import Settings
 from core.errors import PartMissing, PilothouseError
 from deployments.addresses import checked_port
-from deployments.api_parts import api_parts
+from deployments.api_parts import FIRST_ADMIN, admin_password_file, api_parts
 from deployments.curl import curl_line
 from deployments.databases import our_database, prefect_database
 from deployments.engines import DEMO_MODEL, Engines, with_engines
@@ -53,6 +53,8 @@ class Starting:
             await self._chat()
             self._say(f"ready: {self.url}")
             self._say(await curl_line(self._settings, self.url))
+            if (password := admin_password_file(self._settings.data_dir)).is_file():
+                self._say(f"login: {self.url}/login as {FIRST_ADMIN}, password in {password}")
             await prefect
             await self._flows()
         finally:

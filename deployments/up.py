@@ -16,6 +16,7 @@ import typer
 
 from core.config import Settings, load_settings
 from core.errors import PartMissing, PilothouseError
+from core.samples import refuse_samples
 from deployments.addresses import checked_port, listening
 from deployments.engines import Engines
 from deployments.part_files import DirectoryLock, end_leftovers
@@ -54,6 +55,7 @@ def up(
         "tls_key": tls_key,
     }
     settings = load_settings(config=config, overrides=given)
+    settings = settings.model_copy(update={"hints": (*settings.hints, *refuse_samples(settings))})
     _make_room(settings.data_dir)
     with DirectoryLock(settings.data_dir):
         for part in end_leftovers(settings.data_dir):

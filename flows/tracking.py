@@ -46,11 +46,19 @@ def boot_tag(boot_id: str) -> str:
     return f"boot:{boot_id}"
 
 
+def installation_tag(installation: str) -> str:
+    """The tag that says whose processes may end a run: several installations can share a Prefect server."""
+    return f"installation:{installation}"
+
+
 class RunKeeper:
     """What one process does about its own runs in Prefect and those that dead processes left there."""
 
-    def __init__(self, boot_id: str, store: Store, open_runs: OpenRuns, link: PrefectLink, relay: EventRelay) -> None:
+    def __init__(
+        self, boot_id: str, installation: str, store: Store, open_runs: OpenRuns, link: PrefectLink, relay: EventRelay
+    ) -> None:
         self._boot_id = boot_id
+        self._ours = [HELD, installation_tag(installation)]
         self._tracking = Tracking(store)
         self._processes = Processes(store)
         self._open_runs = open_runs
@@ -127,7 +135,7 @@ class RunKeeper:
         with in_our_words():
             client = self._link.client
             state = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
-            of_ours = FlowRunFilter(tags=FlowRunFilterTags(all_=[HELD]), state=state)
+            of_ours = FlowRunFilter(tags=FlowRunFilterTags(all_=self._ours), state=state)
             flow_runs = await client.read_flow_runs(
                 flow_run_filter=of_ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=BATCH
             )

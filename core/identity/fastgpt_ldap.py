@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyjson5
+from pydantic import ValidationError
 
 from core.errors import ConfigurationInvalid
 from core.settings_access import LdapSettings
@@ -32,11 +33,11 @@ def merged(settings: LdapSettings) -> LdapSettings:
     own = settings.model_dump(exclude_unset=True)
     try:
         return LdapSettings.model_validate(said | own)
-    except ValueError as error:
-        where = next(iter(getattr(error, "errors", list)()), {"loc": ("ldap",), "msg": "is not valid"})
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
         names = {ours: theirs for theirs, ours in KEYS.items()} | {"urls": "url"}
-        key = ".".join(["ldap", *(names.get(str(part), str(part)) for part in where["loc"][:1] if part != "ldap")])
-        raise ConfigurationInvalid(f"{file}: {key}: {where['msg'].removeprefix('Value error, ')}") from None
+        key = ".".join(["ldap", *(names.get(str(part), str(part)) for part in problem["loc"][:1])])
+        raise ConfigurationInvalid(f"{file}: {key}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def _section(file: Path) -> Mapping[str, Any] | None:

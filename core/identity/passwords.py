@@ -1,4 +1,4 @@
-"""Passwords: hashed with argon2id, checked beside the event loop, and never the ones that stand in other people's documents.
+"""Passwords: hashed with argon2id, and checked beside the event loop.
 
 The parameters are OWASP's first choice for argon2id (19 MiB, two passes): about 30 ms of one core a login.
 """
@@ -17,16 +17,7 @@ T = TypeVar("T")
 
 SHORTEST, LONGEST = 8, 1024
 """Characters. A limit above keeps a login from costing more than a login."""
-SAMPLES = frozenset({"Admin@123456", "1234567", "12345678", "minioadmin", "password", "changeme", "difyai123456", "fastgpt"})
-"""Passwords that stand in the documents of the platforms that people copy from."""
-SAMPLE_WORDS = ("your-super-secret", "your_jwt_secret", "my-secret-key", "change-this", "sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHXVcMT3B")
-"""What secrets begin with or hold that were copied from such a document."""
 AT_ONCE = 2
-
-
-def is_sample(secret: str) -> bool:
-    """Whether a password or a secret is one that everybody knows."""
-    return secret in SAMPLES or any(word in secret for word in SAMPLE_WORDS)
 
 
 class Passwords:
@@ -38,7 +29,7 @@ class Passwords:
         self._nobodys = self._hasher.hash("nobody's password")
 
     async def hash(self, password: str) -> str:
-        """Its argon2id hash in the usual text form. Raises ``InputInvalid`` for one that is too short, too long or well known."""
+        """Its argon2id hash in the usual text form. Raises ``InputInvalid`` for one that is too short or too long."""
         if not SHORTEST <= len(password) <= LONGEST:
             raise InputInvalid(f"A password has {SHORTEST} to {LONGEST} characters.", field="password")
         return await self._beside(lambda: self._hasher.hash(password))

@@ -53,7 +53,7 @@ class SigningIn:
         self._logins = Logins(store, settings.login_days)
         self._guesses = Guesses(store, settings.lockout_minutes)
         self._attempts = settings.attempts
-        self._passwords = Passwords()
+        self.passwords = Passwords()
         self._signs = signs
         self._directories = directories
         self._standing: dict[str, tuple[float, Standing | None]] = {}
@@ -61,7 +61,7 @@ class SigningIn:
 
     def close(self) -> None:
         """End the threads."""
-        self._passwords.close()
+        self.passwords.close()
 
     async def log_in(self, username: str, password: str, kind: Kind, address: str, agent: str = "") -> Login:
         """Raises ``Unauthorized``, ``TooManyAttempts``, and ``DirectoryUnavailable`` where only one that is away could tell."""
@@ -74,6 +74,8 @@ class SigningIn:
     async def who(self, username: str, password: str, address: str) -> User:
         """The user of that name and password. Raises as ``log_in`` does."""
         name = username.strip().lower()[:254]
+        if not name or "\0" in name:
+            raise Unauthorized(WRONG)
         here, account, anywhere = f"{name} from {address}", f"account {name}", f"address {address}"
         if (until := await self._guesses.blocked([here, account, anywhere])) is not None:
             wait = max(1.0, (until - datetime.now(UTC)).total_seconds())
@@ -126,6 +128,10 @@ class SigningIn:
         if claims is None and not await self._holds(login, token):
             return
         await self._logins.end(login)
+        self.forget()
+
+    def forget(self) -> None:
+        """Believe nothing any more of what was known of logins: one of them was changed."""
         self._standing.clear()
 
     async def _holds(self, login: str, token: str) -> bool:
@@ -137,9 +143,9 @@ class SigningIn:
         found = await self._users.with_password(name)
         if found is not None or not self._directories:
             user, hashed = found or (None, None)
-            if not await self._passwords.matches(password, hashed) or user is None or hashed is None:
+            if not await self.passwords.matches(password, hashed) or user is None or hashed is None:
                 return None
-            again = await self._passwords.hash(password) if self._passwords.is_old(hashed) else None
+            again = await self.passwords.hash(password) if self.passwords.is_old(hashed) else None
             await self._users.logged_in(user.id, again)
             return user
         for directory in self._directories:

@@ -10,13 +10,57 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
-from sqlalchemy import text
+from sqlalchemy import DateTime, ForeignKey, Index, Integer, Text, func, text
+from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.orm import Mapped, mapped_column
 
 from core.ids import new_id
-from core.store.base import Store
+from core.store.base import Base, Store
+from core.store.users import UserRow
 
 Kind = Literal["api", "browser"]
 PREFIX: dict[Kind, str] = {"api": "phr", "browser": "phs"}
+
+
+class LoginRow(Base):
+    """A login; ``expires_at`` moves with each use."""
+
+    __tablename__ = "logins"
+    __table_args__ = (Index("logins_of_user", "user_id"),)
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey(UserRow.id, ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(Text)
+    agent: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    used_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class LoginToken(Base):
+    """A refresh token, or the cookie of a browser's login."""
+
+    __tablename__ = "login_tokens"
+    __table_args__ = (Index("login_tokens_of_login", "login_id"),)
+
+    hash: Mapped[bytes] = mapped_column(BYTEA, primary_key=True)
+    login_id: Mapped[str] = mapped_column(ForeignKey(LoginRow.id, ondelete="CASCADE"))
+    used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class LoginFailure(Base):
+    """Wrong guesses in a row."""
+
+    __tablename__ = "login_failures"
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    blocked_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
 _START = text("""
     INSERT INTO pilothouse.logins (id, user_id, kind, address, agent, expires_at)
     VALUES (:id, :user, :kind, :address, :agent, now() + make_interval(secs => :lasts))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Boolean, DateTime, Text, func, insert, select, text, update
+from sqlalchemy import Boolean, DateTime, Text, UniqueConstraint, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,7 @@ class UserRow(Base):
     """A user. ``login`` is what is typed, in lower case; unique within a source."""
 
     __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("source", "login"),)
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     source: Mapped[str] = mapped_column(Text)

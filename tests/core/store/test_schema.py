@@ -17,6 +17,7 @@ from core.store import (
     drills,
     files,
     heartbeats,
+    logins,
     notices,
     processes,
     runs,
@@ -24,13 +25,14 @@ from core.store import (
     services,
     silences,
     tool_runs,
+    users,
 )
 from core.store.base import SCHEMA, Base, driver_url
 from core.store.schema import migrate, newest_revision
 
 SUBJECTS = (
     *(access, alert_tables, backups, chats, drills, files, heartbeats, notices, processes, runs, samples, services, silences),
-    tool_runs,
+    *(logins, tool_runs, users),
 )
 
 

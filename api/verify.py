@@ -1,0 +1,63 @@
+"""``/auth/verify``: whether a request that nginx holds back may pass, for programs that have no login of their own.
+
+nginx's ``auth_request`` sends a copy of the request's headers and lets it pass on 2xx. The answer's headers say who it is.
+"""
+
+import base64
+import binascii
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.auth import COOKIE
+from api.logins import client_of
+from api.parts import Parts, TheParts
+from core.errors import Forbidden, Unauthorized
+from core.settings_access import ROLES, Role
+from core.store.users import User
+
+router = APIRouter(tags=["access"])
+
+
+@router.get("/auth/verify", summary="Whether a request may pass, for nginx's auth_request")
+@router.head("/auth/verify", include_in_schema=False)
+async def verify(request: Request, response: Response, parts: TheParts, role: Annotated[Role, Query()] = "viewer") -> None:
+    """By the cookie of `/login`, else by Basic authentication; any other `Authorization` is the guarded program's own business.
+
+    Answers 200 with `X-Auth-User`, `X-Auth-Email`, `X-Auth-Name` (percent-encoded) and `X-Auth-Role`, 401 for nobody, and 403 for
+    someone whose role is less than `role`.
+    """
+    user = await _user(request, parts)
+    if user is None or user.disabled:
+        raise Unauthorized("Log in first.")
+    if ROLES.index(user.role) < ROLES.index(role):
+        raise Forbidden(f"This needs the role {role}; {user.login} is {user.role}.")
+    response.headers.update(
+        {
+            "X-Auth-User": quote(user.login, safe="@"),
+            "X-Auth-Email": quote(user.email, safe="@"),
+            "X-Auth-Name": quote(user.name),
+            "X-Auth-Role": user.role,
+            "Cache-Control": "no-store",
+        }
+    )
+
+
+async def _user(request: Request, parts: Parts) -> User | None:
+    cookie = request.cookies.get(COOKIE)
+    if cookie and (principal := await parts.signing_in.of_cookie(cookie)) is not None:
+        return await parts.users.get(principal.token_id.removeprefix("user:"))
+    given = _basic(request.headers.get("authorization", ""))
+    return await parts.signing_in.who(*given, client_of(request)) if given is not None else None
+
+
+def _basic(header: str) -> tuple[str, str] | None:
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, found, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (name, password) if found else None
