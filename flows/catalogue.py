@@ -130,6 +130,8 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
             ),
             CatalogueEntry("backup", "flows.backups", concurrency=4, schedule=Schedule("0 2 * * *"), planned=schedules),
             CatalogueEntry("prune", "flows.backups", concurrency=1),
+            CatalogueEntry("send_alerts", "flows.alerts", concurrency=1),
+            CatalogueEntry("digest", "flows.alerts", concurrency=1),
             CatalogueEntry("restore", "flows.restoring", concurrency=1),
             CatalogueEntry("guarded_change", "flows.changes", concurrency=1),
             CatalogueEntry(
