@@ -23,7 +23,7 @@ async def list_channels(caller: Reader, parts: TheParts) -> dict[str, Any]:
 
 
 @router.post("/{name}/test", summary="Send a test message")
-async def test_channel(name: str, caller: Admin, parts: TheParts) -> dict[str, Any]:
+async def try_channel(name: str, caller: Admin, parts: TheParts) -> dict[str, Any]:
     """Sends one message to a configured channel now; `{channel, status, words}` is what came back. A channel that refuses is 502,
     one that is away 503."""
     answer = await parts.alerting.trial(name)
