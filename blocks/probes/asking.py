@@ -51,6 +51,8 @@ class Question:
     """Whether the answer's body is read."""
     content: bytes | None = None
     """JSON that is sent."""
+    led_from: Place | None = None
+    """Where an answer came from that has given this address, which then may lead no further than a redirect; None: configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Answer:
     whole: bool
     seconds: float
     certificate: Certificate | None
+    place: Place
+    """Where the service itself answered from."""
 
 
 @dataclass(slots=True)
@@ -88,13 +92,13 @@ async def ask(question: Question) -> Answer | Observation:
 
 async def _asked(question: Question, where: str) -> Answer | Observation:
     tls(question.ca_file)  # made once, and not to be counted as the service's time
-    url, method, way, began = URL(question.url), question.method, _Way(), perf_counter()
+    url, method, way, began = URL(question.url), question.method, _Way(question.led_from or "ordinary"), perf_counter()
     for hop in range(HOPS + 1):
         here = where if hop == 0 else f"what {where} redirects to"
         try:
             answer, location = await _hop(question, url, method, hop, way, began)
         except _Misled as misled:
-            return _misled(hop, str(misled))
+            return _misled(str(misled), configured=hop == 0 and question.led_from is None)
         except aiohttp.ClientError as error:
             return broken(error, here)
         except OSError as error:
@@ -116,10 +120,11 @@ async def _hop(question: Question, url: URL, method: str, hop: int, way: _Way, b
     """One request on a connection of its own, and where its answer redirects to."""
     host, port = _authority(url)
     proxy = proxy_of(url.scheme, host, port)
-    addresses = await _allowed(question, host, port, hop, way, proxied=proxy is not None)
+    configured = hop == 0 and question.led_from is None
+    addresses = await _allowed(question.reach, host, port, None if configured else way.own, proxied=proxy is not None)
     own = _authority(URL(question.url)) == (host, port) and url.scheme == URL(question.url).scheme
     async with (
-        _Connector(addresses if proxy is None else None, way, first=hop == 0 and proxy is None) as connector,
+        _Connector(addresses if proxy is None else None, way, first=configured and proxy is None) as connector,
         aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), requote_redirect_url=False) as session,
         session.request(
             method,
@@ -137,7 +142,7 @@ async def _hop(question: Question, url: URL, method: str, hop: int, way: _Way, b
         followed = location is not None and question.redirects
         body, whole = await _body(response) if question.body and not followed else (b"", False)
     first = min(way.certificates, key=lambda each: each.days_left, default=None)
-    return Answer(response.status, body, whole, seconds, first), location
+    return Answer(response.status, body, whole, seconds, first, way.own), location
 
 
 def _own_headers(question: Question) -> Mapping[str, str]:
@@ -147,18 +152,20 @@ def _own_headers(question: Question) -> Mapping[str, str]:
     return {**login, **({} if question.content is None else JSON), **question.headers}
 
 
-async def _allowed(question: Question, host: str, port: int, hop: int, way: _Way, *, proxied: bool) -> Sequence[AddressInfo]:
-    """The host's addresses that this hop may lead to. Raises ``_Misled`` where there is none."""
+async def _allowed(
+    reach: tuple[str, ...], host: str, port: int, led_from: Place | None, *, proxied: bool
+) -> Sequence[AddressInfo]:
+    """The host's addresses that a hop may lead to. Raises ``_Misled`` where there is none."""
     try:
         found = await addresses_of(host, port)
     except OSError:
         if proxied:  # the proxy may know the name
             return ()
         raise
-    reach = question.reach
-    fine = [
-        each for each in found if (first_hop(host, each[4][0], reach) if hop == 0 else next_hop(host, each[4][0], way.own, reach))
-    ]
+    if led_from is None:
+        fine = [each for each in found if first_hop(host, each[4][0], reach)]
+    else:
+        fine = [each for each in found if next_hop(host, each[4][0], led_from, reach)]
     if not fine:
         raise _Misled(place_of(found[0][4][0]))
     return fine
@@ -190,10 +197,10 @@ def broken(error: aiohttp.ClientError, where: str) -> Observation:
     return Observation("down", "protocol", f"{where} does not answer in HTTP: are scheme and port right?")
 
 
-def _misled(hop: int, place: str) -> Observation:
-    what = "Its name leads" if hop == 0 else "It redirects"
-    message = f"{what} to a {place} address, where probes are not sent: name the host in sweeps.reach if that is meant."
-    return Observation("down", "redirect" if hop else "address", message)
+def _misled(place: str, *, configured: bool) -> Observation:
+    what = "Its name leads" if configured else "It sends on"
+    message = f"{what} to a {place} address, where probes do not go: name the host in sweeps.reach if that is meant."
+    return Observation("down", "address" if configured else "redirect", message)
 
 
 def _authority(url: URL) -> tuple[str, int]:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from time import perf_counter
 
+from blocks.completions import Chunk
 from blocks.model_lists import Entry, entries_of, listed
 from blocks.models import ModelProvider
 from blocks.probes.asking import Answer, Question, ask
@@ -55,9 +56,10 @@ class ModelProbe:
             async with asyncio.timeout(max(0.1, self._question.limit - answer.seconds)):
                 stream = provider.stream(ModelRequest(model, WORDS, options={"max_tokens": 1}))
                 try:
-                    async for _ in stream:
-                        facts["first_token"] = round(perf_counter() - began, 3)
-                        break
+                    async for chunk in stream:
+                        if _speaks(chunk):
+                            facts["first_token"] = round(perf_counter() - began, 3)
+                            break
                 finally:
                     await stream.aclose()
         except TimeoutError:
@@ -75,6 +77,15 @@ class ModelProbe:
         if answer.certificate is not None and (wrong := expiring(answer.certificate, self._service, answers=True)) is not None:
             return Observation(wrong.state, wrong.code, wrong.message, seconds, facts)
         return good(seconds, self._service.slow, facts)
+
+
+def _speaks(chunk: Chunk) -> bool:
+    """Whether a chunk has a token, or an end: the one token of a model that thinks may be a word that nobody is shown."""
+    choices = chunk.get("choices") or []
+    if not choices:
+        return False
+    delta = choices[0].get("delta") or {}
+    return any(value for key, value in delta.items() if key != "role") or choices[0].get("finish_reason") is not None
 
 
 def _entries(answer: Answer) -> tuple[Entry, ...] | Observation:

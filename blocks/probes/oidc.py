@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from jwt import PyJWKSet
@@ -16,10 +15,10 @@ from blocks.probes.observing import good
 from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, Probe
+from core.sweeps.reaching import Place
 
 DISCOVERY = "/.well-known/openid-configuration"
 """OpenID Connect Discovery 1.0, section 4; below the issuer."""
-T = TypeVar("T")
 
 
 class OidcProbe:
@@ -40,12 +39,13 @@ class OidcProbe:
         wrong = self._wrong_issuer(issuer)
         if wrong is not None:
             return Observation(wrong.state, wrong.code, wrong.message, answer.seconds, facts_of(answer))
-        where = self._service.jwks_url or told.get("jwks_uri")
+        own = self._service.jwks_url
+        where = own or told.get("jwks_uri")
         if not isinstance(where, str) or urlsplit(where).scheme not in {"http", "https"}:
             return Observation(
                 "down", "discovery", "Its discovery document names no jwks_uri: set jwks_url, or correct its origin."
             )
-        return await self._keys(where, answer)
+        return await self._keys(where, None if own else answer.place, answer)
 
     def _wrong_issuer(self, issuer: object) -> Observation | None:
         if not isinstance(issuer, str) or not issuer:
@@ -63,10 +63,11 @@ class OidcProbe:
             return None
         return Observation("down", "issuer", f"Its issuer is not {expected}: tokens are refused by all who expect that.")
 
-    async def _keys(self, where: str, discovery: Answer) -> Observation:
+    async def _keys(self, where: str, led_from: Place | None, discovery: Answer) -> Observation:
         limit = self._question.limit - discovery.seconds
         # Neither login nor headers: keys are public, and their address may be anyone's.
-        answer = await ask(replace(self._question, url=where, limit=max(0.1, limit), headers={}, login=None))
+        keys_of = replace(self._question, url=where, limit=max(0.1, limit), headers={}, login=None, led_from=led_from)
+        answer = await ask(keys_of)
         if isinstance(answer, Observation):
             return Observation(answer.state, answer.code, f"Its keys: {answer.message}")
         told = document_of(answer, "What it answers as its keys")

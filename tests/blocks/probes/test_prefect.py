@@ -1,0 +1,69 @@
+"""Prefect's server: a real one with nobody at work, and what a stand-in says in its place."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+
+from tests.blocks.probes.looking import seen
+from tests.blocks.probes.serving import serving
+from tests.prefect_server import RunningServer
+
+
+async def test_a_real_server_that_this_process_uses(prefect_client: RunningServer) -> None:
+    found = await seen("prefect")
+    assert (found.state, found.code) == ("up", "ok")
+    assert str(found.facts["version"]).startswith("3.")
+    async with httpx.AsyncClient(base_url=prefect_client.api_url, trust_env=False) as http:
+        flow = (await http.post("/flows/", json={"name": "probed"})).json()["id"]
+        made = (await http.post("/deployments/", json={"name": "probed", "flow_id": flow})).json()["id"]
+        idle = await seen("prefect", prefect_client.api_url)
+        await http.post("/deployments/get_scheduled_flow_runs", json={"deployment_ids": [made]})
+        busy = await seen("prefect", prefect_client.api_url)
+        await http.delete(f"/deployments/{made}")
+    assert (idle.state, idle.code) == ("degraded", "unpolled")
+    assert "pilothouse serve flows" in idle.message
+    assert busy.state == "up"
+
+
+@pytest.mark.parametrize(
+    ("health", "status", "state", "code"),
+    [
+        (True, 200, "up", "ok"),
+        ("Database is away", 500, "down", "health"),
+        ("<html>", 200, "down", "health"),
+        (None, 401, "down", "login"),
+    ],
+)
+async def test_health(health: Any, status: int, state: str, code: str) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == "Basic YTpi"
+        return web.json_response(health, status=status)
+
+    async with serving({"/api/health": answer}) as port:
+        found = await seen("prefect", f"http://a:b@127.0.0.1:{port}/api/")
+    assert (found.state, found.code) == (state, code)
+    assert "Database is away" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("ages", "state"),
+    [([], "up"), ([None], "degraded"), ([5.0], "up"), ([4000.0, 30.0, None], "up"), ([4000.0, 500.0], "degraded")],
+)
+async def test_somebody_asks_for_work(ages: list[float | None], state: str) -> None:
+    async def well(request: web.Request) -> web.Response:
+        return web.json_response(True if request.path.endswith("health") else "3.8.8")
+
+    async def deployments(request: web.Request) -> web.Response:
+        assert (request.method, (await request.json())["limit"] > 0) == ("POST", True)
+        polled = [None if age is None else (datetime.now(UTC) - timedelta(seconds=age)).isoformat() for age in ages]
+        return web.json_response([{"id": "x", "last_polled": when} for when in polled])
+
+    routes = {"/api/health": well, "/api/admin/version": well, "/api/deployments/filter": deployments}
+    async with serving(routes) as port:
+        found = await seen("prefect", f"http://127.0.0.1:{port}/api")
+    assert found.state == state
+    if state == "degraded":
+        assert found.code == "unpolled"
