@@ -1,6 +1,5 @@
 """drill: the newest good backup comes back somewhere else, is compared and timed; every way in which that ends has its word."""
 
-import asyncio
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import psycopg
 import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import State
-from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.client.schemas.sorting import ArtifactSort
 
 from blocks.scratch import installation
 from core.config import DatabaseSettings
@@ -25,7 +24,6 @@ from tests.conftest import statement
 from tests.flows.saved import Stage, flip
 from tests.mariadb import PASSWORD, MariaDBServer
 from tests.prefect_server import RunningServer
-from tests.waiting import eventually
 
 FEW = """
 CREATE TABLE people (id int PRIMARY KEY, name text);
@@ -246,32 +244,3 @@ async def test_a_drill_target_is_emptied_again_and_never_of_others_things(
     run_sql(empty_database_url, "CREATE TABLE precious (id int)")
     assert (await drilled("app"))[0] == "FAILED"
     assert run_sql(empty_database_url, "SELECT to_regclass('precious')::text") == [("precious",)]
-
-
-async def test_no_password_is_in_what_prefect_and_the_catalogue_hold(
-    stage: Stage, source: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    word = source.partition("://postgres:")[2].partition("@")[0]
-    stage.configure(f'[sources.app]\nurl = "{source}"')
-    await stage.save("app")
-    seen: set[str] = set()
-    drilling = asyncio.create_task(drilled("app"))
-
-    def over() -> bool:
-        for process in psutil.process_iter(["cmdline"]):
-            seen.add(" ".join(process.info["cmdline"] or ()))
-        return drilling.done()
-
-    await eventually(over, within=60, what="the drill's end")
-    assert (await drilling)[0] == "COMPLETED"
-    async with get_client() as client:
-        runs = await client.read_flow_runs(limit=5, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
-        tasks = await client.read_task_runs(limit=50)
-        logs = await client.read_logs(limit=100)
-        artifacts = await client.read_artifacts(limit=10)
-    told = " ".join(each.model_dump_json() for each in (*runs, *tasks, *logs, *artifacts))
-    kept = str(run_sql(stage.database_url, "SELECT d::text, b::text FROM pilothouse.drills d, pilothouse.backups b"))
-    printed = "".join(capfd.readouterr())
-    assert any("pg_restore" in line for line in seen), "the watch saw the tool"
-    for where in (told, kept, printed, " ".join(seen)):
-        assert word not in where
