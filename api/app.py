@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with opened(settings) as parts:
             app.state.parts = parts
             metrics.install(app, parts)
+            status_page.install(app, parts)
 
             async def wind_down() -> None:
                 await asyncio.gather(

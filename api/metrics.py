@@ -22,6 +22,7 @@ from api.auth import require
 from api.parts import Parts, TheParts
 from api.status_page import status_of
 from core.errors import DatabaseUnavailable
+from core.status.asking import Status
 from core.status.view import STATES, BackupView, SweepView
 from core.store.access import Principal
 from core.store.deliveries import open_alerts
@@ -105,10 +106,10 @@ class Facts:
     now: datetime
 
 
-async def facts_of(parts: Parts) -> Facts:
+async def facts_of(parts: Parts, status: Status) -> Facts:
     """Raises ``DatabaseUnavailable``."""
     now = datetime.now(UTC)
-    status, history = status_of(parts), ServiceHistory(parts.store)
+    history = ServiceHistory(parts.store)
     return Facts(
         services=await history.brief(SERVICES),
         platforms={name: {str(state): count for state, count in of.items()} for name, of in (await history.counts()).items()},
@@ -125,7 +126,7 @@ async def metrics(caller: Annotated[Principal, Depends(require("read"))], parts:
     """Prometheus' text format (OpenMetrics where that is asked for). While the database is away, only what this process knows."""
     meters: Meters = request.app.state.meters
     try:
-        facts = await facts_of(parts)
+        facts = await facts_of(parts, status_of(request))
     except DatabaseUnavailable:
         facts = None
     encoder, kind = choose_encoder(request.headers.get("accept", ""))

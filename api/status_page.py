@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import HTMLResponse
 
@@ -55,9 +55,15 @@ def _as_bearer(request: Request) -> Request:
     return Request({**request.scope, "headers": [*others, (b"authorization", b"Bearer " + password)]})
 
 
-def status_of(parts: Parts) -> Status:
+def install(app: FastAPI, parts: Parts) -> None:
+    """Make what the status is asked of; it remembers things from one request to the next."""
+    app.state.status = Status(parts.store, parts.settings, datetime.fromtimestamp(STARTED, UTC))
+
+
+def status_of(request: Request) -> Status:
     """What the status is asked of."""
-    return Status(parts.store, parts.settings, datetime.fromtimestamp(STARTED, UTC))
+    found: Status = request.app.state.status
+    return found
 
 
 Seer = Annotated[Principal, Depends(Visitor("read"))]
@@ -86,7 +92,7 @@ async def page(
         tuple((name, value) for name, value in request.query_params.items() if name in KEPT),
     )
     try:
-        view = await status_of(parts).view(platform, number)
+        view = await status_of(request).view(platform, number)
     except DatabaseUnavailable:
         return HTMLResponse(plain_page("away.html", look, datetime.now(UTC)), 503, dict(HEADERS) | {"Retry-After": "10"})
     return HTMLResponse(status_page(view, look), headers=dict(HEADERS))
@@ -95,8 +101,8 @@ async def page(
 @router.get("/status.json", summary="How everything is, for programs")
 @router.head("/status.json", include_in_schema=False)
 async def facts(
+    request: Request,
     caller: Seer,
-    parts: TheParts,
     response: Response,
     platform: Platform = None,
     number: PageNumber = 1,
@@ -106,7 +112,7 @@ async def facts(
     `limit`. Times are UTC, spans seconds, sizes bytes, uptimes shares from 0 to 1, `latency` the mean of each of the last 24
     hours, the oldest first."""
     response.headers["Cache-Control"] = "no-store"
-    return told(await status_of(parts).view(platform, number, limit))
+    return told(await status_of(request).view(platform, number, limit))
 
 
 @router.get("/", include_in_schema=False)

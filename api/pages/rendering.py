@@ -99,6 +99,7 @@ def _tools(view: StatusView, look: Look) -> dict[str, object]:
         "t": said,
         "say": say,
         "style": Markup(STYLE),  # noqa: S704  (our own file)
+        "headline": _headline(view, said),
         "favicon": _favicon(view.overall),
         "clock": f"{now.astimezone(look.zone):%Y-%m-%d %H:%M:%S %Z}",
         "iso": lambda at: at.astimezone(UTC).isoformat(timespec="seconds"),
@@ -144,6 +145,16 @@ def _link(look: Look, changed: Mapping[str, object]) -> str:
         if value is not None and value != "":
             query[name] = str(value)
     return f"?{urlencode(query)}" if query else "?"
+
+
+def _headline(view: StatusView, said: Mapping[str, str]) -> str:
+    """The one thing to know: what is down, where that is one thing."""
+    down = [trouble.service for trouble in view.troubles if trouble.service.state == "down"]
+    if view.overall == "critical" and len(down) == 1 and not view.more_troubles:
+        return said["one_down"].replace("{title}", down[0].title)
+    if view.overall == "critical":
+        return said["many_down"].replace("{n}", str(view.counts["down"]))
+    return said["unknown_all"] if view.overall == "unknown" else said[view.overall]
 
 
 def _favicon(overall: str) -> str:

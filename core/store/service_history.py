@@ -14,6 +14,9 @@ from core.sweeps.service import Key, ServiceState
 
 DAYS = 90
 HOURS = 24
+REMEMBERED = 3000
+"""Services whose past is kept in memory, some kilobytes each."""
+_NOTHING = ((0,) * (DAYS - 1), (0,) * (DAYS - 1))
 _COLUMNS = tuple(getattr(ServiceRow, name) for name in ServiceState.__dataclass_fields__)
 _PLATFORM: ColumnElement[str] = case(
     (ServiceRow.platform != "", ServiceRow.platform), (ServiceRow.topology == "services", ""), else_=ServiceRow.topology
@@ -23,23 +26,20 @@ _RANK = case({"down": 0, "degraded": 1, "unreachable": 2, "unknown": 3}, value=S
 _THERE = ServiceRow.gone_at.is_(None)
 _TROUBLED = and_(_THERE, ServiceRow.state.in_(("down", "degraded")))
 _ORDER = (ServiceRow.topology, ServiceRow.position, ServiceRow.name)
-# Days are counted back from now, so that the first of them is the last 24 hours.
-_DAYS = text("""
+_OF = """
+    FROM pilothouse.service_states s JOIN pilothouse.service_hours h ON h.service = s.id
+    WHERE (s.topology, s.name) IN (SELECT * FROM unnest(CAST(:topologies AS text[]), CAST(:names AS text[])))
+        AND h.hour > CAST(:hour AS timestamptz) - make_interval(hours => :most)
+        AND h.hour <= CAST(:hour AS timestamptz) - make_interval(hours => :least)
+"""
+_DAYS = text(f"""
     SELECT s.topology, s.name, CAST(floor(extract(epoch FROM CAST(:hour AS timestamptz) - h.hour) / 86400) AS int) AS day,
-        sum(h.up + h.degraded) AS good, sum(h.up + h.degraded + h.down) AS told
-    FROM pilothouse.service_states s JOIN pilothouse.service_hours h ON h.service = s.id
-    WHERE (s.topology, s.name) IN (SELECT * FROM unnest(CAST(:topologies AS text[]), CAST(:names AS text[])))
-        AND h.hour > CAST(:hour AS timestamptz) - make_interval(days => :days) AND h.hour <= CAST(:hour AS timestamptz)
-    GROUP BY s.id, 3
-""")
-_HOURS = text("""
+        sum(h.up + h.degraded) AS good, sum(h.up + h.degraded + h.down) AS told {_OF} GROUP BY s.id, 3
+""")  # noqa: S608  (our own text)
+_HOURS = text(f"""
     SELECT s.topology, s.name, CAST(extract(epoch FROM CAST(:hour AS timestamptz) - h.hour) / 3600 AS int) AS hour,
-        h.seconds / h.answers AS mean
-    FROM pilothouse.service_states s JOIN pilothouse.service_hours h ON h.service = s.id
-    WHERE (s.topology, s.name) IN (SELECT * FROM unnest(CAST(:topologies AS text[]), CAST(:names AS text[])))
-        AND h.hour > CAST(:hour AS timestamptz) - make_interval(hours => :hours) AND h.hour <= CAST(:hour AS timestamptz)
-        AND h.answers > 0
-""")
+        h.up + h.degraded AS good, h.up + h.degraded + h.down AS told, h.seconds / nullif(h.answers, 0) AS mean {_OF}
+""")  # noqa: S608  (our own text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,12 @@ class Brief(NamedTuple):
 
 
 class ServiceHistory:
-    """Questions about many services at once."""
+    """Questions about many services at once. What it has read of days that are over it remembers for the hour."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._hour: datetime | None = None
+        self._past: dict[Key, tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     async def counts(self) -> dict[str, dict[State, int]]:
         """How many services of each platform are in which state; platforms by name."""
@@ -131,25 +133,41 @@ class ServiceHistory:
 
     async def histories(self, keys: Sequence[Key], now: datetime) -> dict[Key, History]:
         """How these services were; one that nobody looked at is left out."""
-        if not keys:
-            return {}
-        asked: dict[str, Any] = {
-            "topologies": [key.topology for key in keys],
-            "names": [key.name for key in keys],
-            "hour": now.replace(minute=0, second=0, microsecond=0),
-        }
-        good: dict[Key, list[int]] = {}
-        told: dict[Key, list[int]] = {}
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        if hour != self._hour or len(self._past) > REMEMBERED:
+            self._hour = hour
+            self._past = {}
+        await self._remember([key for key in keys if key not in self._past], hour)
+        good, told = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
         latency: dict[Key, list[float | None]] = {}
         async with self._store.single() as connection:
-            for row in await connection.execute(_DAYS, asked | {"days": DAYS}):
+            for row in await connection.execute(_HOURS, _asked_of(keys, hour, 0, HOURS)):
                 key = Key(row.topology, row.name)
-                good.setdefault(key, [0] * DAYS)[row.day] = row.good
-                told.setdefault(key, [0] * DAYS)[row.day] = row.told
-            for row in await connection.execute(_HOURS, asked | {"hours": HOURS}):
-                latency.setdefault(Key(row.topology, row.name), [None] * HOURS)[HOURS - 1 - row.hour] = row.mean
-        nothing: list[float | None] = [None] * HOURS
-        return {key: History(tuple(good[key]), tuple(told[key]), tuple(latency.get(key, nothing))) for key in good}
+                good[key] += row.good
+                told[key] += row.told
+                latency.setdefault(key, [None] * HOURS)[HOURS - 1 - row.hour] = row.mean
+        found: dict[Key, History] = {}
+        for key in keys:
+            past = self._past.get(key, _NOTHING)
+            if key in latency or past is not _NOTHING:
+                means = tuple(latency.get(key, [None] * HOURS))
+                found[key] = History((good[key], *past[0]), (told[key], *past[1]), means)
+        return found
+
+    async def _remember(self, keys: Sequence[Key], hour: datetime) -> None:
+        """The days before the last 24 hours, which stay what they are until the hour is over."""
+        if not keys:
+            return
+        good: dict[Key, list[int]] = {key: [0] * (DAYS - 1) for key in keys}
+        told: dict[Key, list[int]] = {key: [0] * (DAYS - 1) for key in keys}
+        seen: set[Key] = set()
+        async with self._store.single() as connection:
+            for row in await connection.execute(_DAYS, _asked_of(keys, hour, HOURS, HOURS * DAYS)):
+                key = Key(row.topology, row.name)
+                seen.add(key)
+                good[key][row.day - 1] = int(row.good)
+                told[key][row.day - 1] = int(row.told)
+        self._past |= {key: (tuple(good[key]), tuple(told[key])) if key in seen else _NOTHING for key in keys}
 
     async def _found(self, statement: Select[Any]) -> list[Listed]:
         async with self._store.single() as connection:
@@ -159,3 +177,9 @@ class ServiceHistory:
 
 def _asked() -> Select[Any]:
     return select(*_COLUMNS, _PLATFORM.label("listed_under"))
+
+
+def _asked_of(keys: Sequence[Key], hour: datetime, least: int, most: int) -> dict[str, Any]:
+    """Hours of these services that are over for at least so many hours and less than ``most``."""
+    topologies, names = [key.topology for key in keys], [key.name for key in keys]
+    return {"topologies": topologies, "names": names, "hour": hour, "least": least, "most": most}

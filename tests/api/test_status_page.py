@@ -135,9 +135,9 @@ def test_every_text_is_escaped_and_nothing_is_loaded(client: httpx.Client, lang:
 
 
 def test_the_language_is_the_browsers_unless_it_is_asked_for(client: httpx.Client) -> None:
-    assert "有服务故障" in client.get("/status", headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}).text
-    assert "Something is down" in client.get("/status", headers={"Accept-Language": "de-DE,en;q=0.5,zh;q=0.1"}).text
-    assert "有服务故障" in client.get("/status?lang=zh", headers={"Accept-Language": "en"}).text
+    assert "数据库 故障" in client.get("/status", headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}).text
+    assert "数据库 is down" in client.get("/status", headers={"Accept-Language": "de-DE,en;q=0.5,zh;q=0.1"}).text
+    assert "数据库 故障" in client.get("/status?lang=zh", headers={"Accept-Language": "en"}).text
 
 
 def test_links_keep_what_was_chosen_and_the_page_loads_itself_again_unless_paused(client: httpx.Client) -> None:
