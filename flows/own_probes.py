@@ -111,7 +111,7 @@ class NetworkProbe:
                 seen = await probe.look()
         except TimeoutError:
             return False
-        return seen.state != "down" or seen.code == "status"
+        return seen.state in {"up", "degraded"} or seen.code == "status"
 
 
 def _asked(address: str) -> ServiceSettings:

@@ -4,7 +4,6 @@ aiohttp, since a look over httpx takes three times as long. A connection is neve
 question, and its certificate is looked at on the way.
 """
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from yarl import URL
 
 from blocks.probes.certificates import Certificate
 from blocks.probes.names import AddressInfo, addresses_of, shown
-from blocks.probes.observing import cut, failed, first_cause, late
+from blocks.probes.observing import cut, failed, first_cause, late, within
 from blocks.probes.proxies import proxy_of
 from blocks.tls import tls
 from core.sweeps.observation import Observation
@@ -84,7 +83,7 @@ async def ask(question: Question) -> Answer | Observation:
     """The answer, or what kept it from coming."""
     where = shown(*_authority(URL(question.url)))
     try:
-        async with asyncio.timeout(question.limit):
+        async with within(question.limit):
             return await _asked(question, where)
     except TimeoutError:
         return late(where, question.limit)

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from blocks.probes.certificates import Certificate, expiring
 from blocks.probes.names import connected, host_and_port, shown
-from blocks.probes.observing import ca_file_of, failed, good, late, limit_of
+from blocks.probes.observing import ca_file_of, failed, good, late, limit_of, within
 from blocks.tls import tls
 from core.settings import Settings
 from core.settings_services import ServiceSettings
@@ -27,7 +27,7 @@ class TlsProbe:
         """See ``Probe.look``."""
         context, where, began = tls(self._ca_file), shown(self._host, self._port), perf_counter()
         try:
-            async with asyncio.timeout(self._limit):
+            async with within(self._limit):
                 taken = await connected(self._host, self._port)
                 _, writer = await asyncio.open_connection(sock=taken, ssl=context, server_hostname=self._host)
         except TimeoutError:

@@ -1,6 +1,5 @@
 """DNS: that a name leads to addresses, by this machine's own resolver or by a name server that is asked directly."""
 
-import asyncio
 from ipaddress import ip_address
 from time import perf_counter
 from urllib.parse import urlsplit
@@ -10,7 +9,7 @@ import dns.exception
 import dns.resolver
 
 from blocks.probes.names import addresses_of
-from blocks.probes.observing import good, late, limit_of
+from blocks.probes.observing import good, late, limit_of, within
 from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, Probe
@@ -34,7 +33,7 @@ class DnsProbe:
         """See ``Probe.look``."""
         by, began = self._server[0] if self._server else MACHINE, perf_counter()
         try:
-            async with asyncio.timeout(self._limit):
+            async with within(self._limit):
                 found = await self._resolved()
         except (TimeoutError, dns.exception.Timeout):
             return late(by, self._limit)

@@ -1,6 +1,5 @@
 """Containers, as Docker's Engine API tells of them: whether they run, what their own health check says, how often they died."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from blocks.probes.observing import good, late, limit_of
+from blocks.probes.observing import good, late, limit_of, within
 from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, Probe
@@ -34,7 +33,7 @@ class DockerProbe:
         """See ``Probe.look``."""
         began = perf_counter()
         try:
-            async with asyncio.timeout(self._limit):
+            async with within(self._limit):
                 told = await self._container()
         except (TimeoutError, httpx.TimeoutException):
             return late("Docker", self._limit)

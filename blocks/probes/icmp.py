@@ -1,12 +1,11 @@
 """ICMP: that a host answers to echo requests, where the kernel lets this process send them."""
 
-import asyncio
 from urllib.parse import urlsplit
 
 from icmplib import Host, ICMPLibError, SocketPermissionError, async_ping  # type: ignore[import-untyped]
 
 from blocks.probes.names import addresses_of
-from blocks.probes.observing import failed, good, late, limit_of
+from blocks.probes.observing import failed, good, late, limit_of, within
 from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, Probe
@@ -30,7 +29,7 @@ class IcmpProbe:
     async def look(self) -> Observation:
         """See ``Probe.look``."""
         try:
-            async with asyncio.timeout(self._limit):
+            async with within(self._limit):
                 told = await self._sent()
         except TimeoutError:
             return late(self._host, self._limit)

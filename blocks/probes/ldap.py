@@ -1,6 +1,5 @@
 """LDAP: a real bind over LDAP, StartTLS or LDAPS; without a username, what a server tells anyone."""
 
-import asyncio
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from ldap3.core.exceptions import LDAPExceptionError, LDAPResponseTimeoutError
 
 from blocks.own_thread import in_own_thread
 from blocks.probes.names import connected, shown
-from blocks.probes.observing import ca_file_of, cut, failed, good, late, limit_of
+from blocks.probes.observing import ca_file_of, cut, failed, good, late, limit_of, within
 from blocks.tls import tls
 from core.errors import ConfigurationInvalid
 from core.settings import Settings
@@ -52,7 +51,7 @@ class LdapProbe:
         """See ``Probe.look``."""
         where, began = shown(self._host, self._port), perf_counter()
         try:
-            async with asyncio.timeout(self._limit):
+            async with within(self._limit):
                 # ldap3 says "unable to open socket" to all that can go wrong here.
                 (await connected(self._host, self._port)).close()
                 wrong = await in_own_thread(partial(self._bound, where), "ldap")

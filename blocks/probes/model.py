@@ -1,6 +1,5 @@
 """Model providers: that one lists its models, the one that is needed among them, and if asked to, that this one speaks."""
 
-import asyncio
 from dataclasses import replace
 from time import perf_counter
 
@@ -10,7 +9,7 @@ from blocks.models import ModelProvider
 from blocks.probes.asking import Answer, Question, ask
 from blocks.probes.certificates import expiring
 from blocks.probes.http import facts_of, question_of
-from blocks.probes.observing import good
+from blocks.probes.observing import good, within
 from blocks.probes.oidc import document_of
 from core.conversation import ModelRequest
 from core.errors import ConfigurationInvalid, PilothouseError
@@ -53,7 +52,7 @@ class ModelProbe:
         provider = ModelProvider.from_settings(self._name, settings, ca_file=self._question.ca_file)
         began = perf_counter()
         try:
-            async with asyncio.timeout(max(0.1, self._question.limit - answer.seconds)):
+            async with within(max(0.1, self._question.limit - answer.seconds)):
                 stream = provider.stream(ModelRequest(model, WORDS, options={"max_tokens": 1}))
                 try:
                     async for chunk in stream:

@@ -1,5 +1,6 @@
 """What an answer that came, or a connection that failed, says about a service: one word for programs, one line for people."""
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -11,6 +12,7 @@ from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, State
 
 Facts = Mapping[str, str | float | int]
+SHARE = 0.95
 CERTIFICATES: Mapping[int, tuple[str, str]] = {
     9: ("not_yet", "The certificate of {} is not valid yet: check the clocks."),
     10: ("expired", "The certificate of {} has expired: renew it."),
@@ -37,6 +39,11 @@ NUMBERS: Mapping[int, tuple[State, str, str]] = {
 def limit_of(service: ServiceSettings, settings: Settings) -> float:
     """Seconds that one look may take."""
     return settings.sweeps.timeout if service.timeout is None else service.timeout
+
+
+def within(limit: float) -> asyncio.Timeout:
+    """Ends a look a little before its caller does, who could not say what was looked at."""
+    return asyncio.timeout(limit * SHARE)
 
 
 def ca_file_of(service: ServiceSettings, settings: Settings) -> Path | None:

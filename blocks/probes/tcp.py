@@ -1,10 +1,9 @@
 """TCP: that something takes connections at a port."""
 
-import asyncio
 from time import perf_counter
 
 from blocks.probes.names import connected, host_and_port, shown
-from blocks.probes.observing import failed, good, late, limit_of
+from blocks.probes.observing import failed, good, late, limit_of, within
 from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, Probe
@@ -20,7 +19,7 @@ class TcpProbe:
         """See ``Probe.look``."""
         where, began = shown(self._host, self._port), perf_counter()
         try:
-            async with asyncio.timeout(self._limit):
+            async with within(self._limit):
                 (await connected(self._host, self._port)).close()
         except TimeoutError:
             return late(where, self._limit)
