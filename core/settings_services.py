@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from core.settings_checks import refuse_address, refuse_headers, refuse_json_path, refuse_statuses, refuse_strays
 from core.settings_types import ExistingFile, HttpUrl, Section
+from core.sweeps.windows import checked as maintenance_window
 
 Check = Literal[
     "http",
@@ -58,7 +59,7 @@ class ServiceSettings(Section):
     """Of the alert when it is down; a degraded service is at most a ``warning``."""
     runbook: HttpUrl | None = None
     """Linked from its alerts."""
-    maintenance: tuple[str, ...] = ()
+    maintenance: tuple[Annotated[str, AfterValidator(maintenance_window)], ...] = ()
     """When it may be down: ``Sun 02:00-04:00``, ``daily 01:00-01:30 Asia/Shanghai`` or ``2026-12-01 22:00/2026-12-02 02:00``."""
     open_after: Annotated[int, Field(ge=1, le=100)] | None = None
     """Failed probes in a row after which it counts as down; None: ``sweeps.open_after``."""

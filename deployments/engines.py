@@ -94,5 +94,9 @@ def handed_on(settings: Settings, config: Path | None) -> dict[str, str]:
         "database.url": settings.database.url,
         "prefect.database_url": settings.prefect.database_url,
     }
+    for name, provider in settings.providers.items():
+        if provider.demo and f"providers.{name}.demo" not in settings.origins:
+            plain = {key: getattr(provider, key) for key in ("base_url", "api_key", "models", "demo", "tools")}
+            values |= {f"providers.{name}.{key}": value for key, value in plain.items()}
     variables = as_variables({key: value for key, value in values.items() if value is not None})
     return variables | ({"PILOTHOUSE_CONFIG": str(config.absolute())} if config else {})

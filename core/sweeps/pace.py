@@ -44,3 +44,9 @@ def due(settings: Settings, last: datetime | None, now: datetime) -> datetime:
 def ends(settings: Settings, began: datetime) -> datetime:
     """When the run after the one that began then does."""
     return min(following(line, settings.timezone, began) for line in sweep_schedules(settings))
+
+
+def overdue(settings: Settings, *, away: bool) -> float:
+    """Seconds after the last sweep when an API process makes the next one; with more patience where Prefect is not ``away``."""
+    interval = settings.sweeps.interval
+    return interval + (max(2.0, min(interval / 10, 15.0)) if away else max(30.0, interval / 2))

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from core.backups.sources import CONFIGURATION, OURS, PREFECTS, left_out, sources_of
 from core.settings import Settings
+from core.settings_s3 import S3Settings
 from core.settings_services import Check, ServiceSettings, Severity
 from core.topology.topology import Topology
 
@@ -28,7 +29,7 @@ def ours(settings: Settings, flows: Iterable[str] = ()) -> Topology:
     )
     stores = tuple(name for name in (DATABASE, VALKEY) if name in services)
     # A process says that it lives by a lease in the database, which tells more than its port does and needs no address.
-    services[API] = ServiceSettings(check="heartbeat", title="API", depends_on=stores, hints=(*_models(settings), FILES))
+    services[API] = ServiceSettings(check="heartbeat", title="API", depends_on=stores, hints=tuple(_models(settings)))
     saved = _backups(settings, services)
     services |= saved
     services |= _flows(flows, tuple(saved))
@@ -52,28 +53,25 @@ def _stores(settings: Settings) -> dict[str, ServiceSettings]:
     found[DISK] = ServiceSettings(check="disk", title="Disk of the data directory", path=settings.data_dir)
     files, backups = settings.files, settings.backups.store
     if files.in_bucket and files.bucket is not None:
-        found[FILES] = _bucket("Store for files", files.endpoint, files.bucket, files.region, files.access_key, files.secret_key)
-    else:
-        found[FILES] = ServiceSettings(check="disk", title="Store for files", path=settings.data_dir)
+        found[FILES] = _bucket("Store for files", files, files.bucket)
+    elif files.folder is not None:
+        found[FILES] = ServiceSettings(check="disk", title="Disk of the files", path=files.folder)
     if backups.bucket is not None:
-        keys = (backups.access_key, backups.secret_key)
-        found[BACKUPS] = _bucket("Store for backups", backups.endpoint, backups.bucket, backups.region, *keys)
-    else:
-        found[BACKUPS] = ServiceSettings(check="disk", title="Store for backups", path=backups.folder or settings.data_dir)
+        found[BACKUPS] = _bucket("Store for backups", backups, backups.bucket)
+    elif backups.folder is not None:
+        found[BACKUPS] = ServiceSettings(check="disk", title="Disk of the backups", path=backups.folder)
     return found
 
 
-def _bucket(
-    title: str, endpoint: str | None, bucket: str, region: str, user: SecretStr | None, password: SecretStr | None
-) -> ServiceSettings:
+def _bucket(title: str, store: S3Settings, bucket: str) -> ServiceSettings:
     return ServiceSettings(
         check="s3",
         title=title,
-        url=SecretStr(endpoint or f"https://s3.{region}.amazonaws.com"),
+        url=SecretStr(store.endpoint or f"https://s3.{store.region}.amazonaws.com"),
         bucket=bucket,
-        region=region,
-        username=user.get_secret_value() if user else None,
-        password=password,
+        region=store.region,
+        username=store.access_key.get_secret_value() if store.access_key else None,
+        password=store.secret_key,
     )
 
 
@@ -95,10 +93,11 @@ def _backups(settings: Settings, services: Mapping[str, ServiceSettings]) -> dic
     for name in sources_of(settings):
         if name == CONFIGURATION and left_out(settings):
             continue
-        below = (BACKUPS, *(each for each in (needs.get(name, ""),) if each in services))
+        store = BACKUPS if BACKUPS in services else DISK
+        below = (store, *(each for each in (needs.get(name, ""),) if each in services))
         grace = settings.backups.grace_hours * 3600
         backup = _at_once("backup", f"Backup of {name}", name, below, "critical").model_copy(update={"grace": grace})
-        drill = _at_once("drill", f"Drill of {name}", name, (BACKUPS,), "warning")
+        drill = _at_once("drill", f"Drill of {name}", name, (store,), "warning")
         found |= {f"backup-{name}": backup, f"drill-{name}": drill}
     return found
 
