@@ -121,12 +121,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(open_runs.aclose)
         stack.push_async_callback(tool_calls.aclose, GRACE)
         stack.push_async_callback(conversations.aclose, GRACE)
-        alerting = Alerting(boot_id, settings, store, open_runs)
-        await alerting.start()
-        stack.push_async_callback(alerting.stop, GRACE)
-        standby = Standby(settings, store, link)
-        standby.start()
-        stack.push_async_callback(standby.stop)
+        alerting = await _watching(stack, settings, store, Alerting(boot_id, settings, store, open_runs), link)
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
         yield Parts(
@@ -150,6 +145,16 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             relay=relay,
             alerting=alerting,
         )
+
+
+async def _watching(stack: AsyncExitStack, settings: Settings, store: Store, alerting: Alerting, link: PrefectLink) -> Alerting:
+    """What tells people of alerts, and sweeps where the flow does not."""
+    await alerting.start()
+    stack.push_async_callback(alerting.stop, GRACE)
+    standby = Standby(settings, store, link)
+    standby.start()
+    stack.push_async_callback(standby.stop)
+    return alerting
 
 
 def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store) -> SigningIn:
