@@ -87,7 +87,6 @@ TheParts = Annotated[Parts, Depends(the_parts)]
 async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, working, until the block ends. Raises ``ConfigurationInvalid``, ``DatabaseTooNew``, ``DatabaseUnavailable``."""
     boot_id = new_id()
-    idle = settings.chat.idle_days * 86400
     async with AsyncExitStack() as stack:
         store = Store.from_settings(settings.database, "pilothouse api")
         stack.push_async_callback(store.aclose)
@@ -127,7 +126,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         yield Parts(
             settings=settings,
             store=store,
-            sessions=Sessions(store, idle),
+            sessions=Sessions(store, settings.chat.idle_days * 86400),
             turns=turns,
             tokens=tokens,
             users=Users(store),

@@ -12,7 +12,7 @@ from core.alerts.grouping import Said, Standing, Told, planned
 from core.alerts.message import Message
 from core.alerts.routing import routed
 from core.alerts.silencing import Silence, silenced
-from core.alerts.wording import Telling, Voice, message_of
+from core.alerts.wording import STATUS, Telling, Voice, message_of
 from core.config import Settings
 from core.ids import new_id
 from core.settings_alerts import AlertSettings, ChannelSettings
@@ -31,7 +31,7 @@ class Audience:
     @classmethod
     def of(cls, settings: Settings) -> "Audience":
         """Theirs, by the settings."""
-        status = Link("Status", f"{settings.address}{settings.api_prefix}/status")
+        status = Link(STATUS, f"{settings.address}{settings.api_prefix}/status")
         return cls(settings.channels, settings.alerts, ZoneInfo(settings.timezone), (status,))
 
     def voice(self, channel: str) -> Voice:

@@ -13,6 +13,8 @@ from core.alerts.routing import RANKS, worst
 
 STATES = ("is_down", "is_degraded", "is_unreachable")
 MOST_MENTIONS = 10
+STATUS = "Status page"
+"""The title of the link to our own page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +98,14 @@ def joined(messages: Sequence[Message], message_id: str) -> Message:
     language = lead.language
     phrase = "storm" if going else "storm_over"
     mentions = dict.fromkeys(name for each in going for name in each.mentions)
-    first = [each.links for each in messages if each.links]
+    status = [link for each in messages for link in each.links if link.title == STATUS]
     return Message(
         id=message_id,
         kind="firing" if going else "resolved",
         title=said(phrase, language, count=len(messages), first=lead.title),
         severity=worst(each.severity for each in going or messages),
         entries=tuple(line for each in messages for line in (each.entries or (each.title,))),
-        # Of many, only where all of them can be seen: the last link of each, which is the status page.
-        links=first[0][-1:] if first else (),
+        links=tuple(status[:1]),  # where all of them can be seen
         mentions=tuple(mentions)[:MOST_MENTIONS],
         language=language,
         alerts=tuple(alert for each in messages for alert in each.alerts),
@@ -185,7 +186,8 @@ def _entry(telling: Telling, voice: Voice) -> str:
 
 
 def _links(links: Sequence[Link]) -> tuple[Link, ...]:
-    return tuple(dict.fromkeys(links))
+    """One of each title: an alert may know better where on the status page to look."""
+    return tuple({link.title: link for link in reversed(links)}.values())[::-1]
 
 
 def _for_programs(telling: Telling) -> dict[str, Any]:

@@ -87,7 +87,7 @@ async def test_an_alert_from_a_post_to_the_channel_and_its_end(client: httpx.Asy
     await eventually(lambda: f"{key} is full" in inbox.titles, what="the message")
     message = next(each for each in inbox.taken if each["title"] == f"{key} is full")
     assert (message["severity"], message["facts"]["Used"]) == ("critical", "97.5")
-    assert [link["title"] for link in message["links"]] == ["Runbook", "Status"]
+    assert [link["title"] for link in message["links"]] == ["Runbook", "Status page"]
     alert = await found(client, key)
     assert (alert["status"], alert["told"], alert["channels"], alert["times"]) == ("open", "firing", ["ops"], 2)
 
