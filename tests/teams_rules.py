@@ -80,7 +80,7 @@ def read(text: str) -> list[str]:
 
 def _texts(node: object) -> Iterator[str]:
     if isinstance(node, dict):
-        for key in ("text", "title", "value", "name"):
+        for key in ("title", "text", "name", "value"):
             if isinstance(node.get(key), str):
                 yield node[key]
         for key in ("body", "items", "facts", "sections"):

@@ -33,7 +33,7 @@ class Teams:
 
     ``script`` holds what goes wrong with the next requests, first to last: a status (``503``), ``429`` or ``429 date`` (with
     Retry-After), ``slow``, ``cut`` (not taken), ``drip``, ``moved`` (307 to ``elsewhere``), ``text …`` (a 200 with that text);
-    ``ok`` is an ordinary one. A request that goes wrong is not taken.
+    ``ok`` is an ordinary one. A request that goes wrong is not taken, but for ``mute``: that one is, and never answered.
     """
 
     port: int
@@ -47,6 +47,7 @@ class Teams:
     """Cards that are in the channel, in order."""
     failed_runs: list[str] = field(default_factory=list)
     """Why a flow failed after its 202; nobody but its owner sees that."""
+    muted: int = 0
     asked: list[tuple[float, int]] = field(default_factory=list)
     """Each request's time and the status that it got (0: none)."""
     bodies: list[bytes] = field(default_factory=list)
@@ -85,6 +86,11 @@ def _handler(teams: Teams) -> type[BaseHTTPRequestHandler]:
             elif step == "drip":
                 self._note(0)
                 self._drip()
+            elif step == "mute":
+                with teams.lock:
+                    self._note(self._taken(body)[0])
+                    teams.muted += 1
+                teams.gone.wait(30)
             elif step == "moved":
                 self._answer(307, "", {"Location": teams.elsewhere})
             elif step == "ok":

@@ -119,14 +119,14 @@ def test_a_text_cannot_call_anyone() -> None:
     assert with_words(message)[0] == "<at>On Call</at>"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=ANY_TEXT)
 def test_a_text_is_read_as_it_was_written(text: str) -> None:
     plain = paragraphs(text)
     assert read(escaped(plain)) == (plain.split("\n") if plain else [])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=LONG_TEXT, room=st.integers(0, 400))
 def test_a_cut_text_keeps_its_beginning_whole_and_says_that_it_was_cut(text: str, room: int) -> None:
     plain = line(text)
@@ -143,7 +143,7 @@ def test_a_text_is_not_cut_within_a_character() -> None:
         assert cut.replace(family, "").replace("e\u0301", "").strip("abe") == ""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(message=MESSAGES)
 def test_whatever_a_message_holds_its_card_is_valid_small_and_names_it(message: Message) -> None:
     card, message_card = adaptive(message), connector(message)
