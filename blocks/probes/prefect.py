@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import perf_counter
 
 from blocks.probes.asking import Answer, Question, ask
 from blocks.probes.certificates import expiring
@@ -25,7 +26,8 @@ class PrefectProbe:
 
     async def look(self) -> Observation:
         """See ``Probe.look``."""
-        answer = await ask(self._at("/health"))
+        began = perf_counter()
+        answer = await ask(self._at("/health", began))
         if isinstance(answer, Observation):
             return answer
         facts: dict[str, str | float | int] = dict(facts_of(answer))
@@ -34,20 +36,20 @@ class PrefectProbe:
         if answer.status != 200 or _told(answer) is not True:
             message = f"Its health check answers {answer.status} and not that all is well: look at its log and its database."
             return Observation("down", "health", message, answer.seconds, facts)
-        version = await ask(self._at("/admin/version"))
+        version = await ask(self._at("/admin/version", began))
         if isinstance(version, Answer) and isinstance(said := _told(version), str):
             facts["version"] = said[:20]
-        wrong = await self._unpolled(facts)
+        wrong = await self._unpolled(facts, began)
         if wrong is None and answer.certificate is not None:
             wrong = expiring(answer.certificate, self._service, answers=True)
         if wrong is not None:
             return Observation(wrong.state, wrong.code, wrong.message, answer.seconds, facts)
         return good(answer.seconds, self._service.slow, facts)
 
-    async def _unpolled(self, facts: dict[str, str | float | int]) -> Observation | None:
+    async def _unpolled(self, facts: dict[str, str | float | int], began: float) -> Observation | None:
         """What is wrong when nobody asks for work; nothing where there is no deployment."""
         wanted = json.dumps({"sort": "UPDATED_DESC", "limit": 50}).encode()
-        asked = replace(self._at("/deployments/filter"), method="POST", content=wanted)
+        asked = replace(self._at("/deployments/filter", began), method="POST", content=wanted)
         answer = await ask(asked)
         told = _told(answer) if isinstance(answer, Answer) and answer.status == 200 else None
         if not isinstance(told, list) or not told:
@@ -59,8 +61,10 @@ class PrefectProbe:
         since = f"for {min(ages):.0f} s" if ages else "yet"
         return Observation("degraded", "unpolled", f"Nobody has asked it for work {since}: does `pilothouse serve flows` run?")
 
-    def _at(self, path: str) -> Question:
-        return replace(self._question, url=f"{self._question.url}{path}")
+    def _at(self, path: str, began: float) -> Question:
+        """A question that takes no longer than the look may still take."""
+        left = max(0.05, self._question.limit - (perf_counter() - began))
+        return replace(self._question, url=f"{self._question.url}{path}", limit=left)
 
 
 def _told(answer: Answer) -> object:
