@@ -18,10 +18,14 @@ class Wire:
         self._server = server
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if isinstance(self._server, Path):
-            from_server, to_server = await asyncio.open_unix_connection(self._server)
-        else:
-            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
+        try:
+            if isinstance(self._server, Path):
+                from_server, to_server = await asyncio.open_unix_connection(self._server)
+            else:
+                from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
+        except OSError:  # the server is gone
+            writer.close()
+            return
         try:
             await asyncio.gather(
                 self._pass_on(reader, to_server, counted=False), self._pass_on(from_server, writer, counted=True)

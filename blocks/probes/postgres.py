@@ -1,5 +1,6 @@
 """PostgreSQL: a login and a trivial query, then what the server tells of its connections, queries and replication."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from blocks.deadlines import within
 from blocks.probes.findings import SHARE, Ended, Findings, down, limits_of, looked
 from blocks.probes.names import shown
 from blocks.probes.observing import UNTRUSTED, ca_file_of, failed, limit_of
@@ -103,11 +103,14 @@ class PostgresProbe:
                 found.unchecked()
                 return
             raise await self._why(str(error)) from None
+        telling = asyncio.ensure_future(self._told(connection, found))
         try:
-            # Cancelled, psycopg would wait for the server once more; the connection's end spares it that.
-            await within(self._limits.seconds, self._told(connection, found))
+            await asyncio.shield(telling)
         finally:
-            connection.pgconn.finish()
+            # In this order: cancelled on an open connection, psycopg waits for the server once more.
+            await connection.close()
+            telling.cancel()
+            telling.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _told(self, connection: "psycopg.AsyncConnection[dict[str, Any]]", found: Findings) -> None:
         milliseconds = max(1, int(self._limits.seconds * SHARE * 900))

@@ -1,5 +1,6 @@
 """Redis and Valkey: PING with the login, then what INFO tells of memory, saving and replication."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from blocks.probes.findings import Ended, Findings, down, limits_of, looked
-from blocks.probes.names import shown
+from blocks.probes.names import connected, shown
 from blocks.probes.observing import ca_file_of, failed, first_cause, late, limit_of
 from core.addresses import redis_url
 from core.errors import ConfigurationInvalid
@@ -19,6 +20,9 @@ from core.settings_services import ServiceSettings
 from core.sweeps.observation import Observation, Probe
 
 PORT = 6379
+LISTENS = 0.5
+"""Seconds in which a server that has hung up is listened to once more."""
+_FULL = "{} has no connection left: raise maxclients, or see CLIENT LIST."
 _REFUSALS = (
     (
         "without any password configured",
@@ -31,7 +35,6 @@ _REFUSALS = (
         "connections",
         "{} has no connection left: raise maxclients, or see CLIENT LIST.",
     ),
-    ("MASTERDOWN", "replication", "{} is a replica whose master is gone, and refuses to answer: look at the master."),
     ("DENIED", "login", "{} is in protected mode and answers its own machine alone: set a password and protected-mode no."),
     ("DB index is out of range", "database", "{} has no database of that number: correct the end of the url."),
     ("MISCONF", "save", "{} could not save its data and takes no writes: look at its disk and log."),
@@ -40,6 +43,7 @@ _REFUSALS = (
 _KINDS = (
     (exceptions.NoPermissionError, "login", "{} lets this login not even PING: grant it +ping +info (ACL SETUSER)."),
     (exceptions.AuthenticationError, "login", "{} refused the login: correct username and password."),
+    (exceptions.MasterDownError, "replication", "{} is a replica without its master, and answers nobody: look at the master."),
     (exceptions.BusyLoadingError, "starting", "{} is loading its data: wait, and look at its log if that does not end."),
     (exceptions.InvalidResponse, "protocol", "What answers at {} is no Redis: correct host and port."),
 )
@@ -67,11 +71,11 @@ class RedisProbe:
             told: dict[str, Any] = await client.info()
             await self._judge(told, client, found)
         except exceptions.RedisError as error:
-            self._not_told(error, found)
+            await self._not_told(error, found)
         finally:
             await client.aclose()
 
-    def _not_told(self, error: exceptions.RedisError, found: Findings) -> None:
+    async def _not_told(self, error: exceptions.RedisError, found: Findings) -> None:
         """PING or INFO came to nothing. Raises ``Ended`` for what is wrong with the service."""
         said = str(error)
         if found.seconds is not None and isinstance(error, exceptions.NoPermissionError):
@@ -90,10 +94,12 @@ class RedisProbe:
         for kind, code, sentence in _KINDS:
             if isinstance(error, kind):
                 raise down(code, sentence.format(self._where))
-        raise self._broken(error)
+        raise await self._broken(error)
 
-    def _broken(self, error: exceptions.RedisError) -> Ended:
+    async def _broken(self, error: exceptions.RedisError) -> Ended:
         cause = first_cause(error)
+        if isinstance(error, exceptions.ConnectionError) and await self._is_full():
+            return down("connections", _FULL.format(self._where))
         if isinstance(error, exceptions.TimeoutError) or isinstance(cause, TimeoutError):
             return Ended(late(self._where, self._limit))
         if isinstance(cause, OSError):
@@ -101,6 +107,23 @@ class RedisProbe:
         if isinstance(error, exceptions.ConnectionError):
             return Ended(failed(ConnectionResetError(), self._where))
         return down("refused", f"{self._where} answers PING with an error: look at its log.")
+
+    async def _is_full(self) -> bool:
+        """Whether it hangs up since it has too many clients: it says so to who waits, and to who asks at once it often cannot."""
+        parts = urlsplit(self._options["url"])
+        if parts.scheme != "redis":
+            return False
+        try:
+            reader, writer = await asyncio.open_connection(sock=await connected(parts.hostname or "", parts.port or PORT))
+        except OSError:
+            return False
+        try:
+            async with asyncio.timeout(LISTENS):
+                return b"max number of clients" in await reader.read(200)
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            writer.close()
 
     async def _judge(self, told: Mapping[str, Any], client: "Redis", found: Findings) -> None:
         name = "valkey" if "valkey_version" in told else "redis"

@@ -28,6 +28,7 @@ SIZE = 64
 OLD = timedelta(minutes=15)
 """Age from which an object of ours was left by a look that was killed."""
 DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "403", "MethodNotAllowed", "405"})
+AWS = (".amazonaws.com", ".amazonaws.com.cn")
 VIRTUAL = (".aliyuncs.com", ".myqcloud.com")
 """Services that take a bucket's name as a part of the host alone."""
 _MARKS = (b"<Error>", b"ListAllMyBucketsResult")
@@ -189,25 +190,22 @@ def _code(error: Exception) -> str:
 
 
 def probe(name: str, service: ServiceSettings, settings: Settings) -> Probe:
-    """See ``choosing.MODULES``."""
-    url = "" if service.url is None else service.url.get_secret_value().strip()
+    """See ``choosing.MODULES``. A path in the address names the bucket, where nothing else does."""
     try:
-        parts = urlsplit(http_url(url)) if url and not url.startswith("s3://") else urlsplit(url)
-    except ValueError:
-        expected = "an address such as http://minio:9000, or s3://bucket for AWS"
-        raise ConfigurationInvalid(f"services.{name}.url: expected {expected}.") from None
-    is_aws = parts.scheme in {"", "s3"}
-    host = parts.netloc.rpartition("@")[2]
-    named = host if is_aws else unquote(parts.path.strip("/"))
+        parts = urlsplit(http_url("" if service.url is None else service.url.get_secret_value()))
+    except ValueError as error:
+        raise ConfigurationInvalid(f"services.{name}.url: {error}.") from None
+    host, address = parts.hostname or "", parts.netloc.rpartition("@")[2]
     password = "" if service.password is None else service.password.get_secret_value()
     access = Access(
-        endpoint=None if is_aws else f"{parts.scheme}://{host}",
+        # The SDK knows the addresses of AWS by region, and finds a key of its own there where none is set.
+        endpoint=None if host.startswith("s3") and host.endswith(AWS) else f"{parts.scheme}://{address}",
         region=service.region,
-        path_style=not is_aws and not host.partition(":")[0].endswith(VIRTUAL),
+        path_style=not host.endswith(VIRTUAL + AWS),
         connect_timeout=limit_of(service, settings),
         timeout=limit_of(service, settings),
         access_key=unquote(parts.username or "") or service.username or "",
         secret_key=unquote(parts.password or "") or password,
         ca_file=ca_file_of(service, settings),
     )
-    return S3Probe(access, service.bucket or named or None, service, settings)
+    return S3Probe(access, service.bucket or unquote(parts.path.strip("/")) or None, service, settings)
