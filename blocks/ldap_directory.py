@@ -7,21 +7,22 @@ entry found. An empty password would be an anonymous bind, which succeeds, so it
 import asyncio
 import hmac
 import secrets
-import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import structlog
-from ldap3 import BASE, NONE, SUBTREE, SYNC, Connection, Server, Tls
+from ldap3 import BASE, NONE, SUBTREE, SYNC, Connection, Server
 from ldap3.core.exceptions import LDAPBindError, LDAPException, LDAPInvalidFilterError
 from ldap3.utils.conv import escape_filter_chars
 
-from blocks.tls import trusted_file
+from blocks.ldap_trust import LdapTrust
 from core.config import Settings
 from core.errors import DirectoryUnavailable
 from core.identity.directory import Person
@@ -48,7 +49,7 @@ class LdapDirectory:
 
     def __init__(self, settings: LdapSettings, ca_file: Path | None = None) -> None:
         self._settings = settings
-        self._tls = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=trusted_file(settings.ca_file or ca_file))
+        self._ca_file = settings.ca_file or ca_file
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ldap")
         self._key = secrets.token_bytes(32)
         self._right: dict[bytes, tuple[float, Person]] = {}
@@ -89,21 +90,23 @@ class LdapDirectory:
     def _asked(self, url: str, username: str, password: str) -> Person | None:
         settings, server = self._settings, self._server(url)
         searcher = settings.bind_password.get_secret_value() if settings.bind_password else None
-        with self._connection(server, settings.bind_dn, searcher) as connection:
+        connection = self._connection(server, settings.bind_dn, searcher)
+        try:
             entry = self._entry(connection, username)
-            if entry is None or _disabled(entry):
-                return None
-            if not self._takes(server, entry["dn"], password):
+            if entry is None or _disabled(entry) or not self._takes(server, entry["dn"], password):
                 return None
             groups = self._groups(connection, entry)
             role = self._role(connection, entry["dn"], groups)
+        finally:
+            _end(connection)
         return None if role is None else self._met(entry, username, groups, role)
 
     def _server(self, url: str) -> Server:
         parts = urlsplit(url)
         secure = parts.scheme.lower() == "ldaps"
-        port = parts.port or (636 if secure else 389)
-        return Server(parts.hostname or "", port, secure, tls=self._tls, get_info=NONE, connect_timeout=self._settings.timeout)
+        port, host = parts.port or (636 if secure else 389), parts.hostname or ""
+        trust = LdapTrust(host, self._ca_file)
+        return Server(host, port, secure, tls=trust, get_info=NONE, connect_timeout=self._settings.timeout)
 
     def _connection(self, server: Server, dn: str | None, password: str | None) -> Connection:
         """Bound. Raises ``LDAPBindError`` when the directory refuses, other ``LDAPException`` when it does not answer."""
@@ -112,22 +115,25 @@ class LdapDirectory:
             dn,
             password,
             client_strategy=SYNC,
-            receive_timeout=self._settings.timeout,
+            receive_timeout=ceil(self._settings.timeout),  # whole seconds are all it takes
             read_only=True,
             auto_referrals=False,
             raise_exceptions=False,
         )
-        connection.open()
-        if self._settings.start_tls and not server.ssl:
-            connection.start_tls()
-        if not connection.bind():
-            connection.unbind()
-            raise LDAPBindError(str(connection.result["description"]))
+        try:
+            connection.open()
+            if self._settings.start_tls and not server.ssl:
+                connection.start_tls()
+            if not connection.bind():
+                raise LDAPBindError(str(connection.result["description"]))
+        except BaseException:
+            _end(connection)
+            raise
         return connection
 
     def _takes(self, server: Server, dn: str, password: str) -> bool:
         try:
-            self._connection(server, dn, password).unbind()
+            _end(self._connection(server, dn, password))
         except LDAPBindError:
             return False
         return True
@@ -150,7 +156,7 @@ class LdapDirectory:
                 scope,
                 attributes=shown,
                 size_limit=50,
-                time_limit=int(self._settings.timeout) + 1,
+                time_limit=ceil(self._settings.timeout),
             )
         except LDAPInvalidFilterError as error:
             log.error("ldap_filter_is_malformed")
@@ -188,6 +194,13 @@ def ldap_directory(settings: Settings) -> LdapDirectory | None:
     """The directory of the configuration; None where there is none. Raises ``ConfigurationInvalid``."""
     ldap = merged(settings.ldap)
     return LdapDirectory(ldap, settings.ca_file) if ldap.urls else None
+
+
+def _end(connection: Connection) -> None:
+    with suppress(LDAPException, OSError):  # it says goodbye even on a connection that broke
+        connection.unbind()
+    if connection.socket is not None:  # and forgets a socket that never got that far
+        connection.socket.close()
 
 
 def _values(entry: Mapping[str, Any], attribute: str) -> list[str]:

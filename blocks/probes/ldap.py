@@ -2,17 +2,16 @@
 
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from urllib.parse import unquote, urlsplit
 
-from ldap3 import NONE, Connection, Server, Tls
+from ldap3 import NONE, Connection, Server
 from ldap3.core.exceptions import LDAPExceptionError, LDAPResponseTimeoutError
 
+from blocks.ldap_trust import LdapTrust
 from blocks.own_thread import in_own_thread
 from blocks.probes.names import connected, shown
 from blocks.probes.observing import ca_file_of, cut, failed, good, late, limit_of, within
-from blocks.tls import tls
 from core.errors import ConfigurationInvalid
 from core.settings import Settings
 from core.settings_services import ServiceSettings
@@ -63,7 +62,7 @@ class LdapProbe:
 
     def _bound(self, where: str) -> Observation | None:
         """What is wrong with it, if anything. Blocks, each step at most as long as the look may take."""
-        trust = _Trust(self._host, self._ca_file)
+        trust = LdapTrust(self._host, self._ca_file)
         server = Server(
             self._host,
             port=self._port,
@@ -95,23 +94,6 @@ class LdapProbe:
         if not connection.search("", "(objectClass=*)", "BASE", attributes=["1.1"]):
             return Observation("down", "search", f"{where} takes the login but does not answer a search: look at its log.")
         return None
-
-
-class _Trust(Tls):
-    """Our trust in place of ldap3's own, whose errors do not tell an expired certificate from a wrong name."""
-
-    def __init__(self, host: str, ca_file: Path | None) -> None:
-        super().__init__()
-        self._host, self._ca_file = host, ca_file
-        self.failure: OSError | None = None
-
-    def wrap_socket(self, connection: Connection, do_handshake: bool = False) -> None:
-        """See ``Tls.wrap_socket``."""
-        try:
-            connection.socket = tls(self._ca_file).wrap_socket(connection.socket, server_hostname=self._host)
-        except OSError as error:
-            self.failure = error
-            raise
 
 
 def _refused(result: int, where: str) -> Observation:

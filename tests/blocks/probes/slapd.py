@@ -26,6 +26,7 @@ suffix dc=example,dc=com
 rootdn {admin}
 rootpw "{password}"
 directory {folder}
+{overlays}
 """
 
 
@@ -45,13 +46,20 @@ def program() -> str | None:
 
 
 @contextmanager
-def slapd(folder: Path, certificate: Path, more: str = "") -> Iterator[Slapd]:
-    """Runs until the block ends; ``more`` are lines of its configuration."""
+def slapd(folder: Path, certificate: Path, more: str = "", overlays: str = "") -> Iterator[Slapd]:
+    """Runs until the block ends; ``more`` and ``overlays`` are lines of its configuration, before and within the database's."""
     folder.mkdir(parents=True)
     file, found = folder / "slapd.conf", Slapd(_free(), _free())
     file.write_text(
         CONFIGURATION.format(
-            schemas=SCHEMAS, modules=MODULES, folder=folder, certificate=certificate, more=more, admin=ADMIN, password=PASSWORD
+            schemas=SCHEMAS,
+            modules=MODULES,
+            folder=folder,
+            certificate=certificate,
+            more=more,
+            overlays=overlays,
+            admin=ADMIN,
+            password=PASSWORD,
         ),
         encoding="utf-8",
     )
