@@ -68,103 +68,102 @@ class Teams:
         return sum(1 for when, status in self.asked if now - when < 1 and 200 <= status < 300) >= self.per_second
 
 
-def _handler(teams: Teams) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            with teams.lock:
-                teams.paths.append(self.path)
-                teams.headers.append(dict(self.headers))
-                teams.bodies.append(body)
-                step = teams.script.popleft() if teams.script else "ok"
-            if step == "cut":
-                self._note(0)
-                self.connection.shutdown(socket.SHUT_RDWR)
-            elif step == "slow":
-                self._note(0)
-                teams.gone.wait(30)
-            elif step == "drip":
-                self._note(0)
-                self._drip()
-            elif step == "mute":
-                with teams.lock:
-                    self._note(self._taken(body)[0])
-                    teams.muted += 1
-                teams.gone.wait(30)
-            elif step == "moved":
-                self._answer(307, "", {"Location": teams.elsewhere})
-            elif step == "ok":
-                with teams.lock:
-                    status, text, headers = self._taken(body)
-                    self._note(status)
-                self._answer(status, text, headers, noted=True)
-            else:
-                self._wrong(step)
+class _Handler(BaseHTTPRequestHandler):
+    teams: Teams
 
-        def _wrong(self, step: str) -> None:
-            what, _, rest = step.partition(" ")
-            if what == "text":
-                self._answer(200, rest)
-            elif what == "429":
-                date = formatdate(time.time() + teams.retry_after + 1, usegmt=True)
-                self._answer(429, "", {"Retry-After": date if rest == "date" else f"{teams.retry_after:g}"})
-            else:
-                self._answer(int(what), rest)
-
-        def _taken(self, body: bytes) -> tuple[int, str, dict[str, str]]:
-            parts = urlsplit(self.path)
-            if parts.path == CONNECTOR:
-                return 200, self._of_connector(body), {}
-            if parts.path not in {WORKFLOW, BARE}:
-                return 404, _error("WorkflowNotFound", "The workflow could not be found."), {}
-            if parse_qs(parts.query).get("sig") != [SECRET]:
-                return 401, _error("DirectApiAuthorizationRequired", f"The signature in {self.path} is not valid."), {}
-            if not teams.on:
-                return 400, _error("WorkflowTriggerIsNotEnabled", DISABLED), {}
-            if teams.limited():
-                return 429, _error("WorkflowRunActionRateLimit", "Slow down."), {"Retry-After": f"{teams.retry_after:g}"}
-            card = json.loads(body)
-            if wrong := mistakes(card, wrapped=parts.path == WORKFLOW):
-                teams.failed_runs.append("; ".join(wrong))
-            else:
-                teams.delivered.append(card)
-            return 202, "", {}
-
-        def _of_connector(self, body: bytes) -> str:
-            if teams.limited():
-                return FAILED.format(429)
-            card = json.loads(body)
-            if wrong := mistakes_of_connector(card):
-                return FAILED.format(413) if wrong == ["413"] else wrong[0]
-            teams.delivered.append(card)
-            return "1"
-
-        def _drip(self) -> None:
-            """One byte of the headers at a time, which never comes to an end."""
-            try:
-                self.wfile.write(b"HTTP/1.1 202 Accepted\r\nX-Slow: ")
-                while not teams.gone.wait(0.05):
-                    self.wfile.write(b"x")
-            except OSError:
-                return
-
-        def _note(self, status: int) -> None:
-            teams.asked.append((time.monotonic(), status))
-
-        def _answer(self, status: int, text: str, headers: dict[str, str] | None = None, *, noted: bool = False) -> None:
-            if not noted:
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.teams.lock:
+            self.teams.paths.append(self.path)
+            self.teams.headers.append(dict(self.headers))
+            self.teams.bodies.append(body)
+            step = self.teams.script.popleft() if self.teams.script else "ok"
+        if step == "cut":
+            self._note(0)
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif step == "slow":
+            self._note(0)
+            self.teams.gone.wait(30)
+        elif step == "drip":
+            self._note(0)
+            self._drip()
+        elif step == "mute":
+            with self.teams.lock:
+                self._note(self._taken(body)[0])
+                self.teams.muted += 1
+            self.teams.gone.wait(30)
+        elif step == "moved":
+            self._answer(307, "", {"Location": self.teams.elsewhere})
+        elif step == "ok":
+            with self.teams.lock:
+                status, text, headers = self._taken(body)
                 self._note(status)
-            data = text.encode()
-            self.send_response(status)
-            for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
+            self._answer(status, text, headers, noted=True)
+        else:
+            self._wrong(step)
 
-        def log_message(self, *_: object) -> None:
-            """Not on the terminal."""
+    def _wrong(self, step: str) -> None:
+        what, _, rest = step.partition(" ")
+        if what == "text":
+            self._answer(200, rest)
+        elif what == "429":
+            date = formatdate(time.time() + self.teams.retry_after + 1, usegmt=True)
+            self._answer(429, "", {"Retry-After": date if rest == "date" else f"{self.teams.retry_after:g}"})
+        else:
+            self._answer(int(what), rest)
 
-    return Handler
+    def _taken(self, body: bytes) -> tuple[int, str, dict[str, str]]:
+        parts = urlsplit(self.path)
+        if parts.path == CONNECTOR:
+            return 200, self._of_connector(body), {}
+        if parts.path not in {WORKFLOW, BARE}:
+            return 404, _error("WorkflowNotFound", "The workflow could not be found."), {}
+        if parse_qs(parts.query).get("sig") != [SECRET]:
+            return 401, _error("DirectApiAuthorizationRequired", f"The signature in {self.path} is not valid."), {}
+        if not self.teams.on:
+            return 400, _error("WorkflowTriggerIsNotEnabled", DISABLED), {}
+        if self.teams.limited():
+            return 429, _error("WorkflowRunActionRateLimit", "Slow down."), {"Retry-After": f"{self.teams.retry_after:g}"}
+        card = json.loads(body)
+        if wrong := mistakes(card, wrapped=parts.path == WORKFLOW):
+            self.teams.failed_runs.append("; ".join(wrong))
+        else:
+            self.teams.delivered.append(card)
+        return 202, "", {}
+
+    def _of_connector(self, body: bytes) -> str:
+        if self.teams.limited():
+            return FAILED.format(429)
+        card = json.loads(body)
+        if wrong := mistakes_of_connector(card):
+            return FAILED.format(413) if wrong == ["413"] else wrong[0]
+        self.teams.delivered.append(card)
+        return "1"
+
+    def _drip(self) -> None:
+        """One byte of the headers at a time, which never comes to an end."""
+        try:
+            self.wfile.write(b"HTTP/1.1 202 Accepted\r\nX-Slow: ")
+            while not self.teams.gone.wait(0.05):
+                self.wfile.write(b"x")
+        except OSError:
+            return
+
+    def _note(self, status: int) -> None:
+        self.teams.asked.append((time.monotonic(), status))
+
+    def _answer(self, status: int, text: str, headers: dict[str, str] | None = None, *, noted: bool = False) -> None:
+        if not noted:
+            self._note(status)
+        data = text.encode()
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Not on the terminal."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -179,7 +178,7 @@ def teams_service(script: Iterable[str] = (), **settings: Any) -> Iterator[Teams
     """The service on a free port of loopback, until the end of the block."""
     server = _Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
     teams = Teams(server.server_port, script=deque(script), **settings)
-    server.RequestHandlerClass = _handler(teams)
+    server.RequestHandlerClass = type("Handler", (_Handler,), {"teams": teams})
     if teams.tls:
         server.socket = teams.tls.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
