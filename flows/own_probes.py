@@ -39,7 +39,7 @@ class Probes:
         if key in (NETWORK, API):
             return self._network if key == NETWORK else ProcessProbe(self._store)
         if service.check == "flow":
-            return self._flow(service.name or key.name, service.grace)
+            return self._flow(service.name or key.name, service)
         if service.check in KINDS:
             return fact_of(key.name, service, self._settings, self._store)
         try:
@@ -47,10 +47,11 @@ class Probes:
         except ConfigurationInvalid as error:
             return Said(Observation("unknown", "configuration", error.message))
 
-    def _flow(self, name: str, grace: float) -> Probe:
+    def _flow(self, name: str, service: ServiceSettings) -> Probe:
         if self._prefect is None:
             return Said(Observation("unreachable", "prefect_away", "Nobody was there to ask Prefect."))
-        return FlowProbe(name, grace, self._settings, self._prefect)
+        timeout = service.timeout or self._settings.sweeps.timeout
+        return FlowProbe(name, service.grace, timeout, self._settings, self._prefect)
 
     async def online(self) -> bool:
         """Whether this machine has a network, as far as the configuration lets us tell."""

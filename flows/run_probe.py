@@ -1,5 +1,6 @@
 """Whether a flow of ours that runs by schedule did, and whether its last run was good; as Prefect tells it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from core.errors import NotFound, PrefectNotReady
 from core.schedules import latest
 from core.settings import Settings
 from core.sweeps.observation import Observation
-from flows.catalogue import CATALOGUE
+from flows.catalogue import CATALOGUE, CatalogueEntry
 from flows.prefect_link import asked
 from flows.run_views import plain
 
@@ -24,16 +25,19 @@ RUNS_BACK = 20
 BEGUN = ("RUNNING", "PENDING", "CANCELLING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 GOOD = frozenset({StateType.COMPLETED})
 BAD = frozenset({StateType.FAILED, StateType.CRASHED})
+SHARE = 0.8
+"""Of a look's time, after which Prefect is what does not answer, and not the flow."""
 MOMENT = timedelta(minutes=1)
 """By which a run may be older than the time that it was made for."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowProbe:
-    """Looks at the flow ``name`` of the catalogue; ``grace``: seconds by which a run may be late."""
+    """Looks at the flow ``name`` of the catalogue. ``grace``: seconds that a run may be late; ``timeout``: those of a look."""
 
     name: str
     grace: float
+    timeout: float
     settings: Settings
     client: PrefectClient
 
@@ -42,14 +46,18 @@ class FlowProbe:
         entry = CATALOGUE.get(self.name)
         if entry is None:
             return Observation("unknown", "no_such_flow", f"There is no flow {self.name}.")
-        lines = [each.cron for each in entry.schedules(self.settings)]
         try:
-            deployment = await asked(lambda: self.client.read_deployment_by_name(entry.deployment))
-            runs = await asked(lambda: self._runs(deployment))
+            async with asyncio.timeout(SHARE * self.timeout):
+                return await self._judged(entry)
         except NotFound:
             return Observation("unknown", "not_published", "Prefect does not know it yet: `pilothouse serve flows` publishes it.")
-        except (PrefectNotReady, httpx.HTTPError):
+        except (PrefectNotReady, httpx.HTTPError, TimeoutError):
             return Observation("unreachable", "prefect_away", "Prefect does not say: it does not answer.")
+
+    async def _judged(self, entry: CatalogueEntry) -> Observation:
+        lines = [each.cron for each in entry.schedules(self.settings)]
+        deployment = await asked(lambda: self.client.read_deployment_by_name(entry.deployment))
+        runs = await asked(lambda: self._runs(deployment))
         return judged(runs, deployment, lines, self.settings.timezone, self.grace, datetime.now(UTC))
 
     async def _runs(self, deployment: DeploymentResponse) -> list[FlowRun]:

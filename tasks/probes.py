@@ -8,6 +8,7 @@ import structlog
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from core.errors import PilothouseError
 from core.sweeps.observation import Observation, Probe
 from core.sweeps.service import Key
 from tasks.retrying import NOWHERE
@@ -76,6 +77,8 @@ async def _once(target: Target) -> Observation:
             return await target.probe.look()
     except TimeoutError:
         return Observation("down", "timeout", f"No answer within {target.timeout:g} s.")
+    except PilothouseError as error:
+        return Observation("unknown", error.code, error.message)
     except Exception as error:  # one probe's fault must not hide the other services
         log.exception("probe_failed", service=str(target.key))
         return Observation("unknown", "probe_failed", f"The probe itself failed ({type(error).__name__}); the log says more.")

@@ -44,6 +44,8 @@ class Board:
         self.blurred: set[Key] = set()
         """Those that could not be looked at, since this machine has no network."""
         self.flips = 0
+        self._failing: dict[Key, datetime] = {}
+        """Since when the looks at a service have been bad without a good one, as far as this board has seen."""
         self.graph: Graph[Key] = Graph(
             {key: [Key(key.topology, name) for name in each.depends_on] for key, each in self.states.items()},
             {key: [Key(key.topology, name) for name in each.hints] for key, each in self.states.items()},
@@ -62,6 +64,10 @@ class Board:
         before = self.states[key]
         known, flip = judged(before.known, seen.state, self.thresholds(key), now)
         looks = before.looks - (seen.state in ("down", "degraded") and before.root is None and before.looks > 0)
+        if seen.state in ("down", "degraded"):
+            self._failing.setdefault(key, now)
+        else:
+            self._failing.pop(key, None)
         counts = flip is not None and flip.before != "unknown"
         self.flips += counts
         self.states[key] = replace(
@@ -95,7 +101,7 @@ class Board:
             quiet = in_maintenance(self.services[key].maintenance, now, zone)
             if quiet != each.maintenance:
                 self.states[key] = replace(each, maintenance=quiet)
-        self._fold = folded(self.graph, {key: _condition(each) for key, each in self.states.items()})
+        self._fold = self._blamed(folded(self.graph, {key: _condition(each) for key, each in self.states.items()}))
         alerts: list[Alert] = []
         over: list[ServiceState] = []
         for key, each in self.states.items():
@@ -142,6 +148,17 @@ class Board:
         for each in self.states.values():
             found[each.state] += topology in (None, each.topology)
         return found
+
+    def _blamed(self, fold: Fold[Key]) -> Fold[Key]:
+        """A new cause waits until all that it needs has been looked at since it began to fail, and was found not to be it."""
+        fates = dict(fold.fates)
+        for key, fate in fold.fates.items():
+            if fate == "root" and self.states[key].told is None:
+                since = self._failing.get(key)
+                looked = [self.states[each].checked_at for each in self.graph.ancestors([key]) - {key}]
+                if looked and (since is None or any(at is None or at <= since for at in looked)):
+                    fates[key] = "waits"
+        return replace(fold, fates=fates)
 
     def _told(self, key: Key, place: Place) -> list[Alert]:
         """Its alert, where that says something new."""
