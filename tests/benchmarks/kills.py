@@ -21,9 +21,14 @@ from time import monotonic
 
 import psutil
 import psycopg
+from prefect import settings
 
+from blocks.backup_store import BackupStore
+from blocks.restoring import check_part
 from core.config import Settings, apply_environment, child_environment
+from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
+from flows.backups import backup
 from tests.flows.saved import Stage
 from tests.prefect_server import RunningServer, free_port
 from tests.s3 import S3Server
@@ -139,8 +144,6 @@ def kill_tool(parent: int) -> bool:
 
 
 async def next_run(range_: Range) -> None:
-    from flows.backups import backup  # noqa: PLC0415  (reads Prefect's environment when it is imported)
-
     made = (await backup("both"))["backups"]
     if [one["source"] for one in made if not one["good"]]:
         range_.told.broken.append("the next run was not good")
@@ -148,9 +151,6 @@ async def next_run(range_: Range) -> None:
 
 async def look(range_: Range, when: str, *, clean: bool = False) -> None:
     """What is listed as good is whole and can be read to its end; after a run nothing else is left."""
-    from blocks.backup_store import BackupStore  # noqa: PLC0415
-    from blocks.restoring import check_part  # noqa: PLC0415
-
     store, told = BackupStore.from_settings(range_.stage.settings), range_.told
     scan = await store.scan()
     there = {found.manifest.id: found for found in scan.found}
@@ -207,7 +207,10 @@ def main() -> None:
         try:
             prefect.start()
             range_ = prepared(folder, postgres, prefect, s3)
-            asyncio.run(rounds(range_, given.rounds, given.seed))
+            values = prefect.environment("flows")
+            known = {getattr(settings, name): value for name, value in values.items() if hasattr(settings, name)}
+            with settings.temporary_settings(known):
+                asyncio.run(rounds(range_, given.rounds, given.seed))
         finally:
             s3.kill()
             prefect.stop()
@@ -221,8 +224,6 @@ def main() -> None:
 
 def prepared(folder: Path, postgres: EmbeddedPostgres, prefect: RunningServer, s3: S3Server) -> Range:
     """A database and a folder to back up, and our own database."""
-    from core.store.schema import migrate  # noqa: PLC0415
-
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE source")
     with psycopg.connect(postgres.url("source"), autocommit=True) as connection:
@@ -238,7 +239,7 @@ def prepared(folder: Path, postgres: EmbeddedPostgres, prefect: RunningServer, s
         f"[sources.files]\npath = '{folder}/files'\n[sources.t]\nurl = '{postgres.url('source')}'\n"
         f"[sets.both]\nsources = ['t', 'files']\nkeep = {{ last = 2 }}\n[backups.store]\n{keys}"
     )
-    apply_environment(prefect.environment("flows") | stage.environ)
+    apply_environment(stage.environ)
     return Range(stage, prefect, s3)
 
 
