@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from core.alerts.message import Message
 from core.alerts.phrases import at, fact, lasted, said
@@ -66,7 +66,7 @@ def moment_due(clock: str, now: datetime, zone: tzinfo) -> date | None:
     local = now.astimezone(zone)
     hour, minute = clock.split(":")
     for day in (local.date(), local.date() - timedelta(days=1)):
-        due = datetime.combine(day, time(int(hour), int(minute)), zone)
+        due = datetime.combine(day, time(int(hour), int(minute)), zone).astimezone(UTC)
         if due <= now < due + WINDOW:
             return day
     return None

@@ -22,7 +22,7 @@ def _keepable(value: object) -> object:
             return keepable(value)
         case dict():
             return {keepable(key): _keepable(inner) for key, inner in value.items()}
-        case list():
+        case list() | tuple():
             return [_keepable(inner) for inner in value]
         case _:
             return value
