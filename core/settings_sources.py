@@ -163,7 +163,7 @@ def settled(path: KeyPath, entry: Entry, tree: type[BaseModel], environ: Mapping
     kind = annotation_at(tree, path)
     if isinstance(entry.value, bool) and kind in (int, float):  # to Python, and so to pydantic, true is 1
         raise ConfigurationInvalid(f"{entry.origin}: {dotted(path)}: expected a number")
-    if kind is SecretStr and isinstance(entry.value, str):
+    if (kind is SecretStr or path[-1] == "username") and isinstance(entry.value, str):
         return _secret(path, entry, environ)
     if kind is Path and isinstance(entry.value, str | Path):
         return entry.folder / Path(entry.value).expanduser()
