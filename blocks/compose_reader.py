@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +23,14 @@ import psutil
 from core.config import bare_environment
 from core.errors import ConfigurationInvalid, PartMissing
 from core.topology.composed import Project
-from core.topology.refusing import refusal, warning_of
+from core.topology.refusing import refusal, unset_of, warning_of
 from core.topology.variables import variables_of
 
 Reader = Literal["carried", "host"]
 SECONDS = 30.0
 LARGEST_FILE = 4 * 2**20
 LARGEST_ANSWER = 64 * 2**20
-MEMORY = 2**30
+MEMORY = 2**29
 """Bytes of it after which the reader is ended: a few lines of YAML can unfold into more than any machine has."""
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _REMOTE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false"}
@@ -47,6 +46,8 @@ class Asked:
     env_files: tuple[Path, ...] = ()
     reader: Reader = "carried"
     stdin: bytes | None = None
+    seconds: float = SECONDS
+    """For each of the two or three calls of the reader."""
 
 
 def read_project(asked: Asked) -> Project:
@@ -60,15 +61,17 @@ def read_project(asked: Asked) -> Project:
     for env_file in asked.env_files:
         options += ["--env-file", str(env_file.absolute())]
     reading = _Reading(program, folder, options, asked)
-    written, _ = reading.model(["--profile", "*"], ["--no-interpolate"])
-    resolved, said = reading.resolved(written)
+    resolved, said = reading.resolved()
+    written = reading.written()
     warnings = [warning for line in said.splitlines() if (warning := warning_of(line)) is not None]
     return Project(
         resolved=resolved,
         written=written,
         folder=folder,
+        files=tuple(files),
         env_files=tuple(file.absolute() for file in env_files),
         variables=variables_of(env_files),
+        unset=unset_of(said),
         warnings=tuple(dict.fromkeys((*warnings, *reading.notes, *_beside(files)))),
     )
 
@@ -78,18 +81,25 @@ class _Reading:
 
     def __init__(self, program: tuple[str, ...], folder: Path, options: list[str], asked: Asked) -> None:
         self._program, self._folder, self._options, self._asked = program, folder, options, asked
+        self._profiles = [word for profile in asked.profiles for word in ("--profile", profile)]
         self.notes: list[str] = []
 
-    def resolved(self, written: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    def written(self) -> dict[str, Any]:
+        """The model as the files have it. It may hold what is never active together, so its parts need not fit each other."""
+        for profiles in (["--profile", "*"], self._profiles):
+            with suppress(ConfigurationInvalid):
+                return self.model(profiles, ["--no-interpolate", "--no-consistency"])[0]
+        return {}
+
+    def resolved(self) -> tuple[dict[str, Any], str]:
         """The model with variables replaced; a service's ``env_file`` that is missing is noted, and done without."""
-        profiles = [word for profile in self._asked.profiles for word in ("--profile", profile)]
         try:
-            return self.model(profiles, ["--no-env-resolution"])
+            return self.model(self._profiles, ["--no-env-resolution"])
         except _MissingEnvFile as missing:
             self.notes.append(f"{missing}: not found. What it would say of a service's environment is not known.")
         optional = {
             key: [{**each, "required": False} for each in service["env_file"]]
-            for key, service in (written.get("services") or {}).items()
+            for key, service in (self.written().get("services") or {}).items()
             if service.get("env_file")
         }
         lines = [
@@ -99,12 +109,12 @@ class _Reading:
         with tempfile.NamedTemporaryFile("w", prefix="pilothouse-", suffix=".yaml", encoding="utf-8") as file:
             file.write("\n".join(lines))
             file.flush()
-            return self.model([*profiles, "--file", file.name], ["--no-env-resolution"])
+            return self.model([*self._profiles, "--file", file.name], ["--no-env-resolution"])
 
     def model(self, options: list[str], flags: list[str]) -> tuple[dict[str, Any], str]:
         """What Compose makes of the project, and what it says besides."""
         command = [*self._program, *self._options, *options, "config", "--format", "json", *flags]
-        answer, said, code = _ended(command, self._folder, self._asked.stdin)
+        answer, said, code = _ended(command, self._folder, self._asked)
         if code:
             if missing := _MISSING.search(said):
                 raise _MissingEnvFile(missing.group(1))
@@ -194,12 +204,12 @@ def _answers(command: list[str]) -> bool:
     return done.returncode == 0
 
 
-def _ended(command: list[str], folder: Path, stdin: bytes | None) -> tuple[bytes, str, int]:
+def _ended(command: list[str], folder: Path, asked: Asked) -> tuple[bytes, str, int]:
     """What a call wrote and said, and its exit code. Raises ``ConfigurationInvalid`` when it takes too much of anything."""
     environment = bare_environment(_REMOTE)
     environment.pop("COMPOSE_FILE", None)
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as wrote, tempfile.TemporaryFile() as said:
-        given.write(stdin or b"")
+        given.write(asked.stdin or b"")
         given.seek(0)
         try:
             process = subprocess.Popen(  # noqa: S603  (our own dependency or the operator's Docker; arguments are a list)
@@ -208,7 +218,7 @@ def _ended(command: list[str], folder: Path, stdin: bytes | None) -> tuple[bytes
         except OSError as error:
             raise PartMissing(f"{command[0]} cannot be run ({error.strerror}): use the other --reader.") from error
         try:
-            code = _watched(process, wrote, said)
+            code = _watched(process, asked.seconds, wrote, said)
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -218,15 +228,17 @@ def _ended(command: list[str], folder: Path, stdin: bytes | None) -> tuple[bytes
         return wrote.read(), said.read(LARGEST_FILE).decode(errors="replace"), code
 
 
-def _watched(process: subprocess.Popen[bytes], *outputs: IO[bytes]) -> int:
-    until = monotonic() + SECONDS
+def _watched(process: subprocess.Popen[bytes], seconds: float, *outputs: IO[bytes]) -> int:
+    until = monotonic() + seconds
     while True:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(timeout=0.02)
         if monotonic() > until:
-            raise ConfigurationInvalid(f"Reading took more than {SECONDS:.0f} s and was ended: is it a compose file?")
+            raise ConfigurationInvalid(f"Reading took more than {seconds:.0f} s and was ended: is it a compose file?")
         with suppress(psutil.Error):
             if psutil.Process(process.pid).memory_info().rss > MEMORY:
-                raise ConfigurationInvalid("Reading took more than 1 GB of memory and was ended: its YAML unfolds without end.")
+                raise ConfigurationInvalid(
+                    f"Reading took more than {MEMORY // 2**20} MB of memory and was ended: its YAML unfolds without end."
+                )
         if sum(os.fstat(output.fileno()).st_size for output in outputs) > LARGEST_ANSWER:
             raise ConfigurationInvalid("Docker Compose's answer is larger than any project's; reading was ended.")

@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.topology.choosing import Imported, Place, imported
 from core.topology.composed import Finding, Project
-from core.topology.kept import FOLDER, checked_edges, files_of, load_with_findings
+from core.topology.kept import FOLDER, checked_edges, files_of, fit_name, load_with_findings
 from core.topology.topology import Topology
 from core.topology.writing import as_toml, differences
 from deployments.topology_tables import print_findings, print_services
@@ -62,13 +62,15 @@ def import_(
     settings = load_settings(config=config, overrides={"data_dir": data_dir})
     asked = Asked(tuple(compose), tuple(profile or ()), tuple(env_file or ()), _reader(reader), _stdin(compose))
     project = read_project(asked)
-    found = imported(project, Place(host, _has_docker(settings) if docker is None else docker), name)
+    place = Place(host, _has_docker(settings) if docker is None else docker)
+    found = imported(project, place, name)
+    fit_name(found.name, "--name")
     if as_json:
         typer.echo(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
         return
     print_services(found.name, {chosen.key: chosen.table for chosen in found.services})
     print_findings(found.findings)
-    _keep(found, project, compose, out or settings.data_dir / FOLDER / f"{found.name}.toml", replace)
+    _keep(found, project, out or settings.data_dir / FOLDER / f"{found.name}.toml", replace)
 
 
 @app.command()
@@ -120,10 +122,9 @@ def _has_docker(settings: Settings) -> bool:
     return settings.sweeps.docker is not None or DOCKER_SOCKET.exists()
 
 
-def _keep(found: Imported, project: Project, compose: list[str], file: Path, replace: bool) -> None:
+def _keep(found: Imported, project: Project, file: Path, replace: bool) -> None:
     """Writes the file, unless there is one that says something else and nobody said to replace it."""
-    sources = [each if each == "-" else str(Path(each).absolute()) for each in compose]
-    text = as_toml(found, sources, project.env_files)
+    text = as_toml(found, project.files, project.env_files)
     if file.exists():
         try:
             changed = differences(file.read_text(encoding="utf-8"), text)

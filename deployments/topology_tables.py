@@ -20,17 +20,20 @@ def print_services(title: str, services: Mapping[str, Mapping[str, object]]) -> 
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """A line each, warnings first."""
+    """A line each, warnings first; what is said of several services is said once."""
     console = Console(highlight=False)
+    about: dict[tuple[str, str], list[str]] = {}
     for finding in sorted(findings, key=lambda each: each.level != "warning"):
-        style = "yellow" if finding.level == "warning" else "dim"
-        about = f"{finding.service}: " if finding.service is not None else ""
-        console.print(f"[{style}]{finding.level}[/] {escape(about + finding.message)}", soft_wrap=not console.is_terminal)
+        about.setdefault((finding.level, finding.message), []).extend([finding.service] if finding.service is not None else [])
+    for (level, message), services in about.items():
+        style = "yellow" if level == "warning" else "dim"
+        names = f"{', '.join(services)}: " if services else ""
+        console.print(f"[{style}]{level}[/] {escape(names + message)}", soft_wrap=not console.is_terminal)
 
 
 def _name(key: str, service: Mapping[str, object]) -> str:
     container = str(service.get("container") or "")
-    return key if not container or key in container.split("-") else f"{key} ({container})"
+    return key if not container or container == key or container.endswith(f"-{key}-1") else f"{key} ({container})"
 
 
 def _check(service: Mapping[str, object]) -> str:

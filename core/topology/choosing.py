@@ -88,7 +88,7 @@ class _Choosing:
     def _asked(self, part: Part, notes: list[Finding]) -> dict[str, object]:
         """A check over the network; empty where nothing of it can be reached."""
         own = own_check(part)
-        known = known_of(part.image, self._images)
+        known = known_of(part.image or part.key, self._images)
         if known is None and own.kind is not None:
             known = own.kind
         if known is not None and not known.weak and (found := self._as_known(part, known, notes)):

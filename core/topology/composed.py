@@ -30,10 +30,14 @@ class Project:
     written: Mapping[str, Any] = field(repr=False)
     """Its model as the files have it: all profiles, variables not replaced."""
     folder: Path
+    files: tuple[str, ...] = ()
+    """The compose files, ``-`` for standard input."""
     env_files: tuple[Path, ...] = ()
     """Where its variables come from."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Those that are set there."""
+    unset: tuple[str, ...] = ()
+    """Names of variables that the files refer to and nothing sets."""
     warnings: tuple[str, ...] = ()
     """What Compose said besides, a sentence each."""
 
@@ -80,6 +84,8 @@ class Part:
     """Whether it publishes something that is not TCP."""
     random: tuple[int, ...] = ()
     """Ports inside that are published on ones that Docker chooses at each start."""
+    host_names: frozenset[str] = frozenset()
+    """Names by which it reaches its host (``extra_hosts``)."""
     network: str = ""
     """``host``, or the key of the service whose network it lives in."""
     environment: Mapping[str, Variable] = field(default_factory=dict, repr=False)

@@ -7,14 +7,13 @@ says nothing of a service called ``mysql``.
 
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import unquote
 
 from core.topology.composed import Finding, Part
 from core.topology.graph import Graph, cycles
 from core.topology.reading import names_of
 
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
-_AUTHORITY = re.compile(rf"(?:[a-z][a-z0-9+.-]*:)?//(?:[^\s/@]*@)?((?:{_NAME}(?::\d+)?,?)+)", re.IGNORECASE)
+_AUTHORITY = re.compile(rf"(?:[a-z][a-z0-9+.-]*:)?//(?:[^\s/]*@)?((?:{_NAME}(?::\d+)?,?)+)", re.IGNORECASE)
 """``scheme://user:password@host:1,other:2``; also inside of ``jdbc:mysql://…``."""
 _WRAPPED = re.compile(rf"\b(?:tcp|host|server|hostaddr)\s*[(=]\s*({_NAME})", re.IGNORECASE)
 """``user:password@tcp(host:3306)/x`` and ``host=db port=5432``."""
@@ -59,9 +58,9 @@ def hints_of(parts: list[Part]) -> tuple[dict[str, tuple[str, ...]], list[Findin
 
 def _used(part: Part, owners: Mapping[str, str], published: Mapping[int, str]) -> Iterator[str]:
     known = {**owners, **part.aliases}
-    by_host = _HOSTS | (_NOT_OUTSIDE if part.network == "host" else set())
+    by_host = _HOSTS | part.host_names | (_NOT_OUTSIDE if part.network == "host" else set())
     for name, variable in part.environment.items():
-        value = unquote(variable.value) if "%" in variable.value else variable.value
+        value = variable.value
         if _HOST_KEY.search(name) and re.fullmatch(rf"{_NAME}(,\s*{_NAME})*", value):
             yield from (known[each] for each in re.split(r",\s*", value.lower()) if each in known)
         yield from _addressed(value, known, by_host, published)

@@ -1,5 +1,6 @@
 """Topologies as sweeps use them: the kept files, and the services that ``pilothouse.toml`` names itself."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def topologies_of(settings: Settings, environ: Mapping[str, str] | None = None) 
     found: dict[str, Topology] = {}
     for file in files_of(settings):
         topology = load_topology(file, environ)
-        if topology.name in found or topology.name in {OWN, CONFIGURED}:
+        if topology.name in found:
             raise ConfigurationInvalid(f"{file}: name: another topology is called {topology.name}; give it another name.")
         found[topology.name] = topology
     own = [Topology(CONFIGURED, checked_edges(settings.services, "pilothouse.toml"))] if settings.services else []
@@ -66,6 +67,15 @@ def load_with_findings(file: Path, environ: Mapping[str, str] | None = None) -> 
     return Topology(name, checked_edges(services, str(file))), findings
 
 
+def fit_name(name: object, origin: str) -> str:
+    """A topology's name. Raises ``ConfigurationInvalid`` for what is none, and for those that Pilothouse uses itself."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w .-]{1,100}", name) or not name.strip(" ."):
+        raise ConfigurationInvalid(f"{origin}: expected a short name of letters, digits and -_.")
+    if name in {OWN, CONFIGURED}:
+        raise ConfigurationInvalid(f"{origin}: {name} is Pilothouse's own; give it another name.")
+    return name
+
+
 def checked_edges(services: Mapping[str, ServiceSettings], origin: str) -> Mapping[str, ServiceSettings]:
     """The same services. Raises ``ConfigurationInvalid`` for an edge to a service that is not there, and for a cycle."""
     for key, service in services.items():
@@ -88,9 +98,7 @@ def checked_edges(services: Mapping[str, ServiceSettings], origin: str) -> Mappi
 
 def _name(file: Path, entries: Entries) -> str:
     name = entries["name",].value if ("name",) in entries else file.stem
-    if not isinstance(name, str) or not name.strip() or any(letter in name for letter in "/\n"):
-        raise ConfigurationInvalid(f"{file}: name: expected a short text without slashes")
-    return name
+    return fit_name(name, f"{file}: name")
 
 
 def _variables(file: Path, entries: Entries, environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -40,7 +40,8 @@ def _page(port: int, path: str = "/") -> Known:
 
 _TABLE: tuple[tuple[str, Known], ...] = (
     # Stores
-    ("postgres* postgis pgvector timescaledb* supabase/postgres pgvecto-rs vchord* pgduckdb", Known("postgres", 5432)),
+    ("postgres postgresql postgresql-repmgr postgis pgvector pgvecto-rs pgautoupgrade paradedb", Known("postgres", 5432)),
+    ("timescaledb timescaledb-ha vchord-postgres vchord-suite pgduckdb spilo-*", Known("postgres", 5432)),
     ("mysql mysql-server mariadb mariadb-galera percona percona-server", Known("mysql", 3306)),
     ("tidb", Known("mysql", 4000)),
     ("redis valkey redis-stack redis-stack-server keydb dragonfly", Known("redis", 6379)),
@@ -188,7 +189,6 @@ _FRONTS: tuple[tuple[str, str], ...] = (
     ("core-tenant", "/nginx-health"),
 )
 """What the proxy of a platform answers, by an image of that platform."""
-_NOT_THE_THING = ("exporter", "backup", "operator", "backup-local", "meta")
 _PROXIES = ("nginx", "openresty", "nginx-unprivileged")
 
 
@@ -217,4 +217,4 @@ def _fits(pattern: str, names: tuple[str, str]) -> bool:
     name, owned = names
     if "/" in pattern:
         return fnmatchcase(owned, pattern)
-    return fnmatchcase(name, pattern) and (name == pattern or not name.endswith(_NOT_THE_THING))
+    return fnmatchcase(name, pattern)

@@ -51,7 +51,9 @@ _NAMES: Mapping[Check, tuple[_Names, ...]] = {
         ),
     ),
 }
-_REQUIREPASS = re.compile(r"--requirepass[\s=]+[\"']?(\S+?)[\"']?(?=\s|$|;|&)")
+_REQUIREPASS = re.compile(r"--requirepass\}?[\s=]+[\"']?(\S+?)[\"']?(?=\s|$|;|&)")
+_OPEN = (("POSTGRES_HOST_AUTH_METHOD", "trust"), ("MYSQL_ALLOW_EMPTY_PASSWORD", ""), ("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", ""))
+"""Variables by which a server lets its first user in without a password; an empty value stands for any."""
 _WHOLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::?[-?+][^{}]*)?\}?")
 _CONTAINERS = re.compile(r"\$\$\{?([A-Za-z_]\w*)\}?")
 _UNCHECKED = "The login is not checked: "
@@ -63,7 +65,7 @@ def login_of(part: Part, check: Check, variables: Mapping[str, str]) -> Login:
     for names in _NAMES.get(check, ()):
         password, note = _password(part, names, check, variables)
         missing = missing or note
-        if password is None:
+        if password is None and not (_is_open(part, names) and not note):
             continue
         username, note = _username(part, names)
         if check == "redis":  # one without users takes a password alone
@@ -76,8 +78,9 @@ def login_of(part: Part, check: Check, variables: Mapping[str, str]) -> Login:
 
 def _password(part: Part, names: _Names, check: Check, variables: Mapping[str, str]) -> tuple[str | None, str]:
     """A reference to the password, or what is to be said of it."""
-    if check == "redis" and (found := _REQUIREPASS.search(" ".join(part.command_written))):
-        return _from_command(part, found.group(1), variables)
+    if check == "redis" and "--requirepass " in f"{' '.join(part.command).strip()} ":
+        found = _REQUIREPASS.search(" ".join(part.command_written))
+        return _from_command(part, found.group(1) if found else "", variables)
     for name in names.password:
         if (variable := part.environment.get(name)) is not None and variable.value:
             return _referred(name, variable)
@@ -108,10 +111,15 @@ def _referred(name: str, variable: Variable) -> tuple[str | None, str]:
         return None, _literal(name)
     if not variable.is_set:
         return None, (
-            f"{_UNCHECKED}{variable.source} is not set, so that {name} is a default of the compose file, which is not repeated. "
+            f"{_UNCHECKED}{name} is a default of the compose file, which is not repeated, for {variable.source} is not set. "
             'Set it in the .env and import again, or write password = "env:NAME" or "file:PATH".'
         )
     return f"env:{variable.source}", ""
+
+
+def _is_open(part: Part, names: _Names) -> bool:
+    values = {name: variable.value.lower() for name, variable in part.environment.items() if variable.value}
+    return bool(names.usual) and any(name in values and expected in values[name] for name, expected in _OPEN)
 
 
 def _literal(name: str) -> str:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from core.topology.composed import Part
 from core.topology.known import Known
 
-_URL = re.compile(r"(https?)://([^\s/:\"'\\)]+|\[::1\])(?::([^\s/\"'\\);]+))?(/[^\s\"'\\|;)&>]*)?")
+_URL = re.compile(r"(https?)://([^\s/\"'@]*@)?([^\s/:\"'\\)]+|\[::1\])(?::([^\s/\"'\\);]+))?(/[^\s\"'\\|;)&>]*)?")
 _PORT = re.compile(r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|::1)[\s:/]+(\d{2,5})\b")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-(\w+))?\}?")
-_SENDS = re.compile(r"(?:^|\s)(-H|--header|-u|--user|-d|--data\S*|--oauth2-bearer|--http-user|--http-password)(?:[\s=]|$)|@")
+_FORMATTED = re.compile(r"getenv\(\s*['\"](\w+)['\"]\s*(?:,\s*['\"]?(\d+))?|environ(?:\.get\()?\[?['\"](\w+)['\"]")
+"""Where Python takes the port of ``http://localhost:%s`` from."""
+_SENDS = re.compile(r"(?:^|\s)(-H|--header|-u|--user|-d|--data\S*|--oauth2-bearer|--http-user|--http-password)(?:[\s=]|$)")
 _FAILS = re.compile(r"(?:^|\s)(-[A-Za-z]*f[A-Za-z]*|--fail\S*)(?=\s|$)")
 _HERE = {"localhost", "127.0.0.1", "0.0.0.0", "[::1]", "$hostname", "${hostname}", "$(hostname)", "`hostname`"}  # noqa: S104
 _KINDS = (
@@ -37,28 +39,30 @@ class OwnCheck:
 def own_check(part: Part) -> OwnCheck:
     """What the healthcheck of a service asks of the service itself."""
     text = " ".join(part.healthcheck[1:] if part.healthcheck[:1] in {("CMD",), ("CMD-SHELL",)} else part.healthcheck)
-    for scheme, host, port_text, path_text in _URL.findall(text):
-        name = host.rpartition("@")[2].lower()
-        if name not in _HERE and name not in part.names:
+    for scheme, login, host, port_text, path_text in _URL.findall(text):
+        if host.lower() not in _HERE | part.names:
             continue
-        port = _port(part, port_text) if port_text else {"http": 80, "https": 443}[scheme]
+        port = _port(part, port_text, text) if port_text else {"http": 80, "https": 443}[scheme]
         path, mark, _ = (path_text or "/").partition("?")
         if port is None or "$" in path:
             continue
-        sends = bool(mark or _SENDS.search(text) or "@" in host)
+        sends = bool(mark or login or _SENDS.search(text))
         return OwnCheck(port, path, scheme == "https", sends, "curl" in text and not _FAILS.search(text))
     ports = _PORT.search(text)
     kind = next((kind for pattern, kind in _KINDS if pattern.search(text)), None)
     return OwnCheck(port=int(ports.group(1)) if ports else None, kind=kind)
 
 
-def _port(part: Part, text: str) -> int | None:
+def _port(part: Part, text: str, whole: str) -> int | None:
     """A port as the healthcheck has it: digits, or a variable of the container."""
     if text.isdigit():
         return int(text)
-    variable = _VARIABLE.fullmatch(text)
-    if variable is None:
+    if (variable := _VARIABLE.fullmatch(text)) is not None:
+        name, default = variable.groups()
+    elif text == "%s" and (formatted := _FORMATTED.search(whole)) is not None:
+        name, default = formatted.group(1) or formatted.group(3), formatted.group(2)
+    else:
         return None
-    known = part.environment.get(variable.group(1))
-    value = known.value if known is not None and known.value else variable.group(2) or ""
+    known = part.environment.get(name)
+    value = known.value if known is not None and known.value else default or ""
     return int(value) if value.isdigit() else None

@@ -15,15 +15,18 @@ _USED = re.compile(r"(?<!\$)(?:\$\$)*\$[{A-Za-z_]")
 _FETCHED = {"prepull", "pre-pull", "pull", "image", "images", "image-only", "preload", "build", "build-only"}
 """Profiles under which there are images to fetch or build, and no services."""
 _JOB = re.compile(
-    r"(^|[-_.])(init\w*|migrat\w+|setup|seed\w*|bootstrap|create\w*bucket\w*|bucket[-_]creator|mc|topics?[-_]init|prepull)([-_.]|$)",
+    r"(^|[-_.])(init\w*|migrat\w+|setup|seed\w*|bootstrap|pull|import|create\w*bucket\w*|bucket[-_]creator|mc|topics?[-_]init|prepull)([-_.]|$)",
     re.IGNORECASE,
 )
-_JOB_IMAGES = re.compile(r"(^|/)(minio/mc|migrate/migrate|flyway/flyway|redgate/flyway|liquibase/liquibase)(:|@|$)")
+_JOB_IMAGES = re.compile(
+    r"(^|/)(minio/mc|migrate/migrate|flyway/flyway|redgate/flyway|liquibase/liquibase|maxmind/geoipupdate)(:|@|$)"
+)
 
 
 def parts_of(project: Project) -> tuple[list[Part], list[Finding]]:
     """The services that run, in the order of the project, and what is to be said of them."""
     findings = [Finding("info" if "obsolete" in said else "warning", None, said) for said in project.warnings]
+    findings += _unset(project)
     services: dict[str, dict[str, Any]] = {}
     for key, service in (project.resolved.get("services") or {}).items():
         if not _is_active(service):
@@ -41,6 +44,19 @@ def parts_of(project: Project) -> tuple[list[Part], list[Finding]]:
 def _is_active(service: Mapping[str, Any]) -> bool:
     replicas = (service.get("deploy") or {}).get("replicas")
     return service.get("scale") != 0 and replicas != 0 and not _FETCHED & set(service.get("profiles") or ())
+
+
+def _unset(project: Project) -> list[Finding]:
+    """Variables that are not set and that a service that runs refers to."""
+    active = project.resolved.get("services") or {}
+    written = str([service for key, service in (project.written.get("services") or {}).items() if key in active])
+    return [
+        Finding(
+            "warning", None, f"{name} is not set, and counts as empty: set it in the .env beside the file, or give --env-file."
+        )
+        for name in project.unset
+        if not project.written or re.search(rf"\$\{{?{name}\b", written)
+    ]
 
 
 def _sleeping(project: Project) -> list[Finding]:
@@ -77,6 +93,7 @@ def _part(
         exposed=tuple(int(port) for each in service.get("expose") or () if (port := str(each).partition("/")[0]).isdigit()),
         udp=udp,
         random=random,
+        host_names=_host_names(service),
         network=network,
         environment=_environment(service, written, project),
         command=tuple(_plain(word) for word in (*_words(service.get("entrypoint")), *_words(service.get("command")))),
@@ -129,6 +146,12 @@ def _edges(
     mode, _, name = shared[0].partition(":")
     network = {"host": "host", "service": name, "container": containers.get(name, "")}.get(mode, "")
     return {name: condition for name, condition in needs.items() if name in active and name != key}, aliases, network
+
+
+def _host_names(service: Mapping[str, Any]) -> frozenset[str]:
+    """Compose gives ``name=address`` or ``name:address``."""
+    pairs = (re.split(r"[=:]", str(each), maxsplit=1) for each in service.get("extra_hosts") or ())
+    return frozenset(pair[0].lower() for pair in pairs if pair[-1] == "host-gateway")
 
 
 def _environment(service: Mapping[str, Any], written: Mapping[str, Any], project: Project) -> dict[str, Variable]:

@@ -12,10 +12,18 @@ _UNSET = re.compile(r'The "(\w+)" variable is not set')
 _OBSOLETE = re.compile(r"the attribute .version. is obsolete")
 _KEYS = re.compile(r"\bservices\.([\w.-]+?)(?:[ :\[]|$)")
 _LINE = re.compile(r"\bline (\d+)")
-_CONTENT = ((re.compile(r'( near | value |variable name )".*', re.DOTALL), r"\1[left out]"), (re.compile(r"`[^`\n]*`"), "`…`"))
+_CONTENT = (
+    (re.compile(r"( near | value |variable name )[\"'].*", re.DOTALL), r"\1[left out]"),
+    (
+        re.compile(r"(invalid interpolation format for [\w.\[\]-]*\w).*", re.DOTALL),
+        r"\1; a dollar sign of its own is written as $$",
+    ),
+    (re.compile(r"`[^`\n]*`"), "`…`"),
+    (re.compile(r"(?<= )'(?![\w.-]{1,64}'|.')[^'\n]*'"), "'…'"),
+)
 """Words of a file that Compose repeats; they may be a secret's."""
 _NEXT = (
-    (r"remote resource is disabled", "Nothing is fetched: put the included files on this machine and include those."),
+    (r"remote resource is disabled|/https?:/", "Nothing is fetched: put the included files on this machine and include those."),
     (r"depends on undefined service", "Add the profile or the file that has it (--profile, a further file)."),
     (r"required variable", "Set it in the .env beside the file, or name one by --env-file; no other environment is read."),
     (r"(no such file|not found)", "Put the file there, or correct its path."),
@@ -23,14 +31,19 @@ _NEXT = (
 )
 
 
+def unset_of(said: str) -> tuple[str, ...]:
+    """The variables that Compose says are not set."""
+    return tuple(dict.fromkeys(_UNSET.findall(_unquoted(said))))
+
+
 def warning_of(line: str) -> str | None:
-    """A warning as a finding's sentence; None for what says nothing of the project."""
+    """Another warning as a finding's sentence; None for what says nothing of the project."""
     told = _LOG.match(line)
     if told is None or told.group(1) != "warning":
         return None
     message = _unquoted(told.group(2))
-    if unset := _UNSET.search(message):
-        return f"{unset.group(1)} is not set, and counts as empty: set it in the .env beside the file, or give --env-file."
+    if _UNSET.search(message):
+        return None
     if _OBSOLETE.search(message):
         return f"{message.partition(':')[0]}: `version` is obsolete and ignored."
     return _shown(message)

@@ -1,0 +1,1 @@
+"""Topologies: what depends on what, and how each service is checked."""
