@@ -21,7 +21,6 @@ from prometheus_client.registry import Collector
 from api.auth import require
 from api.parts import Parts, TheParts
 from api.status_page import status_of
-from core.errors import DatabaseUnavailable
 from core.status.asking import Status
 from core.status.view import STATES, BackupView, SweepView
 from core.store.access import Principal
@@ -123,24 +122,19 @@ async def facts_of(parts: Parts, status: Status) -> Facts:
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 async def metrics(caller: Annotated[Principal, Depends(require("read"))], parts: TheParts, request: Request) -> Response:
-    """Prometheus' text format (OpenMetrics where that is asked for). While the database is away, only what this process knows."""
+    """Prometheus' text format, or OpenMetrics where that is asked for. While the database is away nobody's token can be checked,
+    so there is nothing: 503."""
     meters: Meters = request.app.state.meters
-    try:
-        facts = await facts_of(parts, status_of(request))
-    except DatabaseUnavailable:
-        facts = None
+    facts = await facts_of(parts, status_of(request))
     encoder, kind = choose_encoder(request.headers.get("accept", ""))
     # A thousand services are some milliseconds of work that a turn would wait for.
     body = await asyncio.to_thread(lambda: encoder(_registry(meters, facts)))
     return Response(body, media_type=kind, headers={"Cache-Control": "no-store"})
 
 
-def _registry(meters: Meters, facts: Facts | None) -> CollectorRegistry:
+def _registry(meters: Meters, facts: Facts) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(
-        _Given([_one("pilothouse_database_up", "1 while the database answers this process.", facts is not None, meters)])
-    )
-    registry.register(_Given(_facts(facts) if facts is not None else ()))
+    registry.register(_Given(_facts(facts)))
     registry.register(_Given(meters.registry.collect()))
     registry.register(_Given(_labelled(ProcessCollector(registry=None).collect(), meters.worker)))
     return registry
@@ -161,12 +155,6 @@ def _labelled(metrics: Iterable[Metric], worker: str) -> Iterator[Metric]:
     for metric in metrics:
         metric.samples = [sample._replace(labels={**sample.labels, "worker": worker}) for sample in metric.samples]
         yield metric
-
-
-def _one(name: str, said: str, value: float, meters: Meters) -> Metric:
-    family = GaugeMetricFamily(name, said, labels=["worker"])
-    family.add_metric([meters.worker], float(value))
-    return family
 
 
 def _facts(facts: Facts) -> Iterator[Metric]:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from core.store.access import Principal
 
 router = APIRouter(tags=["health"])
 REFRESH = 30
+NOBODY = Principal("", "", frozenset())
 CHALLENGE = 'Basic realm="Pilothouse: any name, and a token as the password", charset="UTF-8"'
 KEPT = ("lang", "theme", "refresh", "platform", "page")
 """What links on the page carry on."""
@@ -40,6 +42,16 @@ class Visitor(Require):
                 raise
             # Browsers show their own dialogue on this header alone.
             raise HTTPException(401, error.message, {"WWW-Authenticate": CHALLENGE}) from error
+
+
+class Door(Visitor):
+    """As ``Visitor``; gives ``NOBODY``, who may see nothing, while the database is away and no token can be checked."""
+
+    async def __call__(self, request: Request) -> Principal:
+        try:
+            return await super().__call__(request)
+        except DatabaseUnavailable:
+            return NOBODY
 
 
 def _as_bearer(request: Request) -> Request:
@@ -66,14 +78,11 @@ def status_of(request: Request) -> Status:
     return found
 
 
-Seer = Annotated[Principal, Depends(Visitor("read"))]
-
-
 @router.get("/status", summary="How everything is, for people", response_class=HTMLResponse)
 @router.head("/status", include_in_schema=False)
 async def page(
     request: Request,
-    caller: Seer,
+    caller: Annotated[Principal, Depends(Door("read"))],
     parts: TheParts,
     platform: Platform = None,
     number: PageNumber = 1,
@@ -91,18 +100,18 @@ async def page(
         refresh,
         tuple((name, value) for name, value in request.query_params.items() if name in KEPT),
     )
-    try:
-        view = await status_of(request).view(platform, number)
-    except DatabaseUnavailable:
-        return HTMLResponse(plain_page("away.html", look, datetime.now(UTC)), 503, dict(HEADERS) | {"Retry-After": "10"})
-    return HTMLResponse(status_page(view, look), headers=dict(HEADERS))
+    if caller is not NOBODY:
+        with suppress(DatabaseUnavailable):
+            view = await status_of(request).view(platform, number)
+            return HTMLResponse(status_page(view, look), headers=dict(HEADERS))
+    return HTMLResponse(plain_page("away.html", look, datetime.now(UTC)), 503, dict(HEADERS) | {"Retry-After": "10"})
 
 
 @router.get("/status.json", summary="How everything is, for programs")
 @router.head("/status.json", include_in_schema=False)
 async def facts(
     request: Request,
-    caller: Seer,
+    caller: Annotated[Principal, Depends(Visitor("read"))],
     response: Response,
     platform: Platform = None,
     number: PageNumber = 1,

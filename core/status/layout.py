@@ -18,8 +18,8 @@ WIDEST = 6
 """Boxes side by side; a level of more takes several rows."""
 PASSES = 6
 
-Spot = str | tuple[str, str, int]
-"""A service by name, or where a line (from, to) passes the row of that number between boxes."""
+Spot = str | tuple[str, int]
+"""A service by name, or where the lines to a service pass the row of that number between boxes: one lane for all of them."""
 Place = tuple[float, float]
 
 
@@ -91,7 +91,7 @@ def picture(items: Iterable[Item]) -> Picture | None:
         if (need in soft[name]) == hint
     ]
     return Picture(
-        width=max(box.x for box in boxes) + WIDTH + MARGIN,
+        width=max(x + (WIDTH if isinstance(spot, str) else (WIDTH + LANE) / 2) for spot, (x, _) in places.items()) + MARGIN,
         height=max(box.y for box in boxes) + HEIGHT + MARGIN,
         boxes=tuple(boxes),
         lines=tuple(lines),
@@ -101,11 +101,12 @@ def picture(items: Iterable[Item]) -> Picture | None:
 
 def fitted(title: str, room: int = 17) -> str:
     """``title`` cut to ``room`` letters' width, of which a Chinese one takes two."""
-    taken = 0
-    for index, letter in enumerate(title):
+    taken = fits = 0
+    for letter in title:
         taken += 2 if ord(letter) > 0x2E7F else 1
+        fits += taken < room
         if taken > room:
-            return title[: max(1, index - 1)] + "…"
+            return title[:fits] + "…"
     return title
 
 
@@ -134,9 +135,11 @@ def _with_lanes(rows: list[list[Spot]], edges: Iterable[tuple[str, str]]) -> dic
     row_of = {spot: index for index, row in enumerate(rows) for spot in row}
     lanes: dict[tuple[str, str], list[Spot]] = {}
     for name, need in edges:
-        between: list[Spot] = [(name, need, index) for index in range(row_of[name] - 1, row_of[need], -1)]
+        between: list[Spot] = [(need, index) for index in range(row_of[name] - 1, row_of[need], -1)]
         for index, lane in zip(range(row_of[name] - 1, row_of[need], -1), between, strict=True):
-            rows[index].append(lane)
+            if lane not in row_of:
+                row_of[lane] = index
+                rows[index].append(lane)
         lanes[name, need] = [name, *between, need]
     return lanes
 
@@ -169,7 +172,7 @@ def _across(row: Sequence[Spot]) -> list[tuple[Spot, float]]:
 
 def _placed(rows: Sequence[Sequence[Spot]]) -> dict[Spot, Place]:
     """The upper left corner of each box; of a lane the same, as if it were one."""
-    left = min(x for row in rows for _, x in _across(row)) - WIDTH / 2 - MARGIN
+    left = min(x - (WIDTH if isinstance(spot, str) else LANE) / 2 for row in rows for spot, x in _across(row)) - MARGIN
     return {
         spot: (x - WIDTH / 2 - left, MARGIN + (len(rows) - 1 - index) * (HEIGHT + DOWN))
         for index, row in enumerate(rows)

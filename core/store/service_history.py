@@ -89,13 +89,13 @@ class ServiceHistory:
         self._past: dict[Key, tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     async def counts(self) -> dict[str, dict[State, int]]:
-        """How many services of each platform are in which state; platforms by name."""
+        """How many services of each platform are in which state; platforms by name, those of none last."""
         statement = select(_PLATFORM.label("platform"), ServiceRow.state, func.count().label("n")).where(_THERE)
         found: dict[str, dict[State, int]] = {}
         async with self._store.single() as connection:
             for row in await connection.execute(statement.group_by(_PLATFORM, ServiceRow.state)):
                 found.setdefault(row.platform, {})[row.state] = row.n
-        return dict(sorted(found.items()))
+        return dict(sorted(found.items(), key=lambda item: (not item[0], item[0])))
 
     async def listed(
         self, limit: int, offset: int = 0, platform: str | None = None, *, worst_first: bool = False

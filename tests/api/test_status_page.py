@@ -15,13 +15,15 @@ from tests.api.serving import Served, beside, launched
 from tests.core.status import filled
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
-SOURCES = '[sources.orders]\nurl = "postgresql://u@127.0.0.1:9/orders"\n[sources.users]\nurl = "mysql://u@127.0.0.1:9/users"\n'
+SETTINGS = '[sources.orders]\nurl = "postgresql://u@127.0.0.1:9/orders"\n[sources.users]\nurl = "mysql://u@127.0.0.1:9/users"\n'
+# Nobody listens there, so that what waits goes on waiting.
+SETTINGS += '[channels.mail]\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\nseverities = ["info"]\n'
 
 
 @pytest.fixture(scope="module")
 def watched(postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An API whose database has been swept."""
-    with launched(postgres, template_database, tmp_path_factory.mktemp("watched"), {}, settings=SOURCES) as api:
+    with launched(postgres, template_database, tmp_path_factory.mktemp("watched"), {}, settings=SETTINGS) as api:
         beside(fill(api.database_url))
         yield api
 
@@ -82,7 +84,7 @@ def test_it_says_what_is_down_and_what_hangs_under_it(facts: dict[str, Any]) -> 
     assert [each["service"] for each in facts["maintenance"]] == ["vllm"]
     assert facts["sweep"]["by"] == "flow"
     assert facts["sweep"]["overdue"] is False
-    assert [platform["name"] for platform in facts["platforms"]] == ["", "models", "shop"]
+    assert [platform["name"] for platform in facts["platforms"]] == ["models", "shop", ""]
 
 
 def test_uptime_and_latency_are_those_of_the_hours(facts: dict[str, Any]) -> None:
