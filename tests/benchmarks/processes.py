@@ -113,6 +113,15 @@ class Pilothouse:
             self._api = next(child for child in self._up.children() if part_of(child.cmdline()) == "api")
         return self._api
 
+    @property
+    def database_url(self) -> str:
+        """Of our database, for another process of ours."""
+        return str(self._engines["database_url"])
+
+    def part(self, name: str) -> psutil.Process:
+        """The process of a part, by the name that ``memory`` gives it."""
+        return next(child for child in self._up.children() if part_of(child.cmdline()) == name)
+
     def query(self, statement: str) -> int:
         ((number,),) = self.rows(statement)
         return int(number)

@@ -106,3 +106,14 @@ def test_a_refusal_names_file_and_service_and_no_secret(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid) as caught:
         load_settings(config=file, environ={"HOME": str(tmp_path)})
     assert str(caught.value) == 'pilothouse.toml: services.shop: check = "tcp" needs a url such as tcp://host:port'
+
+
+def test_the_example_in_the_documentation_is_a_valid_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    example = page.partition("## Checks")[2].partition("```toml\n")[2].partition("```")[0]
+    for name in ("probe", "company-ca.pem"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    file = tmp_path / "pilothouse.toml"
+    file.write_text(example.replace("/run/secrets/", ""), encoding="utf-8")
+    services = load_settings(config=file, environ={"HOME": str(tmp_path), "SHOP_KEY": "k"}).services
+    assert {name: service.check for name, service in services.items()} == {"shop": "http", "directory": "ldap"}
