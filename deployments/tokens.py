@@ -1,9 +1,5 @@
-"""``pilothouse token``: make, list and revoke tokens, straight in the database, so that it works before and without the API.
+"""``pilothouse token``: make, list and revoke tokens."""
 
-The database is the configured one, else that of the ``pilothouse up`` running on the data directory.
-"""
-
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -13,12 +9,10 @@ from typing import Annotated, TypeVar
 import orjson
 import typer
 
-from core.config import load_settings
-from core.errors import ConfigurationInvalid, InputInvalid
+from core.errors import InputInvalid
 from core.store.access import Token, Tokens
-from core.store.base import Store
-from core.store.schema import migrate
-from deployments.engines import with_engines
+from deployments.listing import minute, print_columns
+from deployments.own_database import AsJson, Config, DataDir, asked
 
 T = TypeVar("T")
 
@@ -30,10 +24,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Tokens for the API. Example: pilothouse token create --name dify --scope chat",
 )
-
-Config = Annotated[Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @app.callback()
@@ -59,7 +49,7 @@ def create(
     if as_json:
         typer.echo(orjson.dumps({**_shown(made), "token": plaintext}, option=orjson.OPT_INDENT_2).decode())
         return
-    ends = f"until {_minute(made.expires_at)}" if made.expires_at else "until it is revoked"
+    ends = f"until {minute(made.expires_at)}" if made.expires_at else "until it is revoked"
     typer.echo(f"Token {made.id} ({', '.join(made.scopes)}), valid {ends}. It is shown this once:", err=True)
     typer.echo(plaintext)
 
@@ -73,12 +63,10 @@ def list_(as_json: AsJson = False, config: Config = None, data_dir: DataDir = No
         return
     rows = [("ID", "NAME", "SCOPES", "STATUS", "EXPIRES", "LAST USED")]
     rows += [
-        (each.id, each.name, ",".join(each.scopes), each.status, _minute(each.expires_at), _minute(each.last_used_at))
+        (each.id, each.name, ",".join(each.scopes), each.status, minute(each.expires_at), minute(each.last_used_at))
         for each in found
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_columns(rows)
 
 
 @app.command()
@@ -107,22 +95,7 @@ def expiry(text: str, now: datetime) -> datetime:
 
 
 def _ask(config: Path | None, data_dir: Path | None, question: Callable[[Tokens], Awaitable[T]]) -> T:
-    settings = with_engines(load_settings(config=config, overrides={"data_dir": data_dir}))
-    if settings.database.url is None:
-        raise ConfigurationInvalid(
-            f"There is no database to keep tokens in: set DATABASE_URL, or run `pilothouse up` on {settings.data_dir} first."
-        )
-    url = settings.database.url.get_secret_value()
-
-    async def asked() -> T:
-        await migrate(url)
-        store = Store.from_settings(settings.database, "pilothouse token")
-        try:
-            return await question(Tokens(store))
-        finally:
-            await store.aclose()
-
-    return asyncio.run(asked())
+    return asked(config, data_dir, "tokens", lambda store: question(Tokens(store)))
 
 
 def _shown(each: Token) -> dict[str, object]:
@@ -136,7 +109,3 @@ def _shown(each: Token) -> dict[str, object]:
         "revokedAt": each.revoked_at,
         "lastUsedAt": each.last_used_at,
     }
-
-
-def _minute(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if moment else "-"

@@ -91,7 +91,9 @@ def test_commands_exist_and_are_described() -> None:
 
 def test_paths_exist_and_are_described(tmp_path: Path) -> None:
     described = set(
-        re.findall(r"`(?:(?:GET|POST|DELETE) )?(/[\w/{}.-]+)(?:\?[^`]*)?`", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
+        re.findall(
+            r"`(?:(?:GET|POST|PATCH|DELETE) )?(/[\w/{}.-]+)(?:\?[^`]*)?`", (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+        )
     )
     served = {re.sub(r"\{(\w+?)_id\}", r"{\1Id}", path) for path in create_app(Settings(data_dir=tmp_path)).openapi()["paths"]}
     shorthand = {"/chat", "/history", "/v1", "/openapi.json", "/docs"}
