@@ -79,9 +79,12 @@ def show(
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """The topologies that are kept, and the services of the configuration. Example: pilothouse topology show"""
+    """The topologies that are kept, and the services of the configuration. Example: pilothouse topology show
+
+    Exit code 2: a file is refused; the others are shown.
+    """
     settings = load_settings(config=config, overrides={"data_dir": data_dir})
-    kept = [(*load_with_findings(file), str(file)) for file in files_of(settings)]
+    kept, refused = _kept(settings)
     if settings.services:
         kept.append(
             (Topology("services", checked_edges(settings.services, "pilothouse.toml")), [], str(settings.read_from or ""))
@@ -97,12 +100,25 @@ def show(
             for topology, findings, file in kept
         ]
         typer.echo(orjson.dumps({"topologies": shown}, option=orjson.OPT_INDENT_2).decode())
-        return
-    for topology, findings, file in kept:
+    for topology, findings, file in [] if as_json else kept:
         print_services(f"{topology.name} ({file})", {key: _table(service) for key, service in topology.services.items()})
         print_findings(findings)
-    if not kept:
+    if refused:
+        raise ConfigurationInvalid("\n".join(refused))
+    if not kept and not as_json:
         typer.echo("There is no topology yet: pilothouse topology import docker-compose.yaml")
+
+
+def _kept(settings: Settings) -> tuple[list[tuple[Topology, list[Finding], str]], list[str]]:
+    """The kept topologies with what is said of them and their files, and why others cannot be read."""
+    kept: list[tuple[Topology, list[Finding], str]] = []
+    refused: list[str] = []
+    for file in files_of(settings):
+        try:
+            kept.append((*load_with_findings(file), str(file)))
+        except ConfigurationInvalid as error:
+            refused.append(error.message)
+    return kept, refused
 
 
 def _reader(name: str) -> Reader:

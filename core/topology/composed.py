@@ -62,6 +62,8 @@ class Variable:
     """Whether ``source`` is set where the project's variables come from; else the value is the default beside it."""
     literal: bool = False
     """Whether it stands in a compose file as it is."""
+    of_file: bool = False
+    """Whether it comes by an ``env_file``, which services often share whole."""
 
 
 @dataclass(frozen=True, slots=True)

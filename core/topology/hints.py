@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from core.topology.composed import Finding, Part
 from core.topology.graph import Graph, cycles
+from core.topology.known import is_foundation
 from core.topology.reading import names_of
 
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
@@ -59,8 +60,11 @@ def hints_of(parts: list[Part]) -> tuple[dict[str, tuple[str, ...]], list[Findin
 def _used(part: Part, owners: Mapping[str, str], published: Mapping[int, str]) -> Iterator[str]:
     known = {**owners, **part.aliases}
     by_host = _HOSTS | part.host_names | (_NOT_OUTSIDE if part.network == "host" else set())
+    alone = is_foundation(part.image)
     for name, variable in part.environment.items():
         value = variable.value
+        if variable.of_file and alone:  # the platform's own settings, given to all of its containers
+            continue
         if _HOST_KEY.search(name) and re.fullmatch(rf"{_NAME}(,\s*{_NAME})*", value):
             yield from (known[each] for each in re.split(r",\s*", value.lower()) if each in known)
         yield from _addressed(value, known, by_host, published)
@@ -100,7 +104,11 @@ def _elsewhere(part: Part, owners: Mapping[str, str]) -> list[Finding]:
     for name, variable in part.environment.items():
         if _OF_A_STORE.match(variable.value) and (authorities := _AUTHORITY.match(variable.value)):
             hosts = {each.partition(":")[0].lower() for each in authorities.group(1).split(",") if each}
-            if not hosts & known and not any("$" in host for host in hosts):
+            if (
+                not hosts & known
+                and not (variable.of_file and is_foundation(part.image))
+                and not any("$" in host for host in hosts)
+            ):
                 away.append(name)
     if not away:
         return []

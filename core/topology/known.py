@@ -38,7 +38,7 @@ def _page(port: int, path: str = "/") -> Known:
     return Known("http", port, path, ANY_BUT_BROKEN, weak=True)
 
 
-_TABLE: tuple[tuple[str, Known], ...] = (
+_FOUNDATIONS: tuple[tuple[str, Known], ...] = (
     # Stores
     ("postgres postgresql postgresql-repmgr postgis pgvector pgvecto-rs pgautoupgrade paradedb", Known("postgres", 5432)),
     ("timescaledb timescaledb-ha vchord-postgres vchord-suite pgduckdb spilo-*", Known("postgres", 5432)),
@@ -91,7 +91,40 @@ _TABLE: tuple[tuple[str, Known], ...] = (
     ("llama.cpp", _http(8080, "/health")),
     ("one-api new-api", Known("http", 3000, "/api/status", json_path="$.success", json_value="true")),
     ("aiproxy", _http(3000, "/api/status")),
-    # Platforms
+    # Watching and identity
+    ("prometheus", _http(9090, "/-/healthy")),
+    ("alertmanager", _http(9093, "/-/healthy")),
+    ("pushgateway", _http(9091, "/-/healthy")),
+    ("blackbox-exporter", _http(9115, "/-/healthy")),
+    ("node-exporter", _http(9100, "/metrics")),
+    ("cadvisor", _http(8080, "/healthz")),
+    ("grafana grafana-oss grafana-enterprise", Known("http", 3000, "/api/health", json_path="$.database", json_value="ok")),
+    ("loki", _http(3100, "/ready")),
+    ("tempo", _http(3200, "/ready")),
+    ("victoria-metrics", _http(8428, "/health")),
+    ("opentelemetry-collector*", _page(13133)),
+    ("all-in-one jaeger", _page(16686)),
+    ("zipkin", _http(9411, "/health")),
+    ("kibana opensearch-dashboards", _page(5601, "/api/status")),
+    ("keycloak", _http(8080, "/realms/master")),
+    ("authelia", _http(9091, "/api/health")),
+    ("goauthentik/server", _http(9000, "/-/health/ready/")),
+    ("hydra", _http(4444, "/health/ready")),
+    ("kratos", _http(4433, "/health/ready")),
+    ("zitadel", _http(8080, "/debug/healthz")),
+    ("vault", _http(8200, "/v1/sys/health?standbyok=true")),
+    ("openldap", Known("ldap", 389)),
+    ("oauth2-proxy", _http(4180, "/ping")),
+    # What stands in front
+    ("nginx nginx-unprivileged openresty", _page(80)),
+    ("httpd caddy traefik haproxy apache", _page(80)),
+    ("apisix", _tcp(9080)),
+    ("mailhog mailpit", _page(8025)),
+    ("adminer phpmyadmin pgadmin4 mongo-express redisinsight", _page(8080)),
+    ("uptime-kuma", _page(3001)),
+    ("portainer-ce", _page(9000)),
+)
+_PLATFORMS: tuple[tuple[str, Known], ...] = (
     ("dify-api", _http(5001, "/health")),
     ("dify-web", _page(3000)),
     ("dify-sandbox", _http(8194, "/health")),
@@ -149,38 +182,6 @@ _TABLE: tuple[tuple[str, Known], ...] = (
     ("unstructured-api", _http(8000, "/healthcheck")),
     ("docling-serve*", _http(5001, "/health")),
     ("squid", _tcp(3128)),
-    # Watching and identity
-    ("prometheus", _http(9090, "/-/healthy")),
-    ("alertmanager", _http(9093, "/-/healthy")),
-    ("pushgateway", _http(9091, "/-/healthy")),
-    ("blackbox-exporter", _http(9115, "/-/healthy")),
-    ("node-exporter", _http(9100, "/metrics")),
-    ("cadvisor", _http(8080, "/healthz")),
-    ("grafana grafana-oss grafana-enterprise", Known("http", 3000, "/api/health", json_path="$.database", json_value="ok")),
-    ("loki", _http(3100, "/ready")),
-    ("tempo", _http(3200, "/ready")),
-    ("victoria-metrics", _http(8428, "/health")),
-    ("opentelemetry-collector*", _page(13133)),
-    ("all-in-one jaeger", _page(16686)),
-    ("zipkin", _http(9411, "/health")),
-    ("kibana opensearch-dashboards", _page(5601, "/api/status")),
-    ("keycloak", _http(8080, "/realms/master")),
-    ("authelia", _http(9091, "/api/health")),
-    ("goauthentik/server", _http(9000, "/-/health/ready/")),
-    ("hydra", _http(4444, "/health/ready")),
-    ("kratos", _http(4433, "/health/ready")),
-    ("zitadel", _http(8080, "/debug/healthz")),
-    ("vault", _http(8200, "/v1/sys/health?standbyok=true")),
-    ("openldap", Known("ldap", 389)),
-    ("oauth2-proxy", _http(4180, "/ping")),
-    # What stands in front
-    ("nginx nginx-unprivileged openresty", _page(80)),
-    ("httpd caddy traefik haproxy apache", _page(80)),
-    ("apisix", _tcp(9080)),
-    ("mailhog mailpit", _page(8025)),
-    ("adminer phpmyadmin pgadmin4 mongo-express redisinsight", _page(8080)),
-    ("uptime-kuma", _page(3001)),
-    ("portainer-ce", _page(9000)),
 )
 _FRONTS: tuple[tuple[str, str], ...] = (
     # Through Dify's proxy this asks its API, and that its database; the API's own /health asks nobody.
@@ -199,10 +200,12 @@ def known_of(image: str, images: tuple[str, ...] = ()) -> Known | None:
         for other, path in _FRONTS:
             if any(name_of(each)[0] == other for each in images):
                 return _http(80, path)
-    for patterns, known in _TABLE:
-        if any(_fits(pattern, names) for pattern in patterns.split()):
-            return known
-    return None
+    return _found(_FOUNDATIONS, names) or _found(_PLATFORMS, names)
+
+
+def is_foundation(image: str) -> bool:
+    """Whether it is known as what platforms are built on, and needs none of their services itself."""
+    return _found(_FOUNDATIONS, name_of(image)) is not None
 
 
 def name_of(image: str) -> tuple[str, str]:
@@ -211,6 +214,10 @@ def name_of(image: str) -> tuple[str, str]:
     head, slash, last = path.rpartition("/")
     parts = [*head.split("/"), last.partition(":")[0]] if slash else [last.partition(":")[0]]
     return parts[-1].lower(), "/".join(parts[-2:]).lower()
+
+
+def _found(table: tuple[tuple[str, Known], ...], names: tuple[str, str]) -> Known | None:
+    return next((known for patterns, known in table if any(_fits(pattern, names) for pattern in patterns.split())), None)
 
 
 def _fits(pattern: str, names: tuple[str, str]) -> bool:

@@ -167,7 +167,7 @@ def _environment(service: Mapping[str, Any], written: Mapping[str, Any], project
             source = name if given is None else (whole.group(1) or whole.group(2)) if whole else None
             literal = given is not None and not _USED.search(given)
         is_set = source is not None and bool(project.variables.get(source))
-        found[name] = Variable(value, source, is_set, literal or (source is not None and not is_set))
+        found[name] = Variable(value, source, is_set, literal or (source is not None and not is_set), name not in sources)
     return found
 
 

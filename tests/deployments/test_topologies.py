@@ -130,3 +130,13 @@ def test_options_that_cannot_be_meant_are_refused(folder: Path, arguments: tuple
 
 def test_nothing_kept_yet(folder: Path) -> None:
     assert "There is no topology yet" in pilothouse(folder, "show").stdout
+
+
+def test_a_broken_file_is_told_beside_the_others(folder: Path) -> None:
+    kept = folder / "data" / "topologies"
+    kept.mkdir(parents=True)
+    (kept / "bad.toml").write_text("[services.a]\ncheck = 'nothing'\n", encoding="utf-8")
+    (kept / "good.toml").write_text("[services.a]\ncheck = 'none'\n", encoding="utf-8")
+    shown = pilothouse(folder, "show", "--json")
+    assert "bad.toml: services.a.check" in refused(shown)
+    assert [topology["name"] for topology in json.loads(shown.stdout)["topologies"]] == ["good"]

@@ -89,3 +89,25 @@ def test_stores_outside_are_told_by_the_variable_alone(tmp_path: Path) -> None:
     )
     assert said(found, "api").startswith("CRM_DSN: leads to a store outside")
     assert not any(word in str(found) for word in ("secret", "crm.internal", "openai.com"))
+
+
+def test_an_env_file_that_all_share_says_nothing_of_stores(tmp_path: Path) -> None:
+    found = imported_from(
+        tmp_path,
+        """
+        services:
+          server: {image: example/server, env_file: .env}
+          cache: {image: "redis:7", env_file: .env}
+          search: {image: "elasticsearch:8.1", env_file: .env, environment: {SEED_HOST: cache}}
+          objects: {image: minio/minio, env_file: .env}
+        """,
+        "CACHE_HOST=cache\nSEARCH_URL=http://search:9200\nOBJECTS=objects:9000\nDATABASE_URL=postgres://elsewhere/x\n",
+    )
+    assert {key: table.get("hints", []) for key, table in tables(found).items()} == {
+        "server": ["cache", "objects", "search"],
+        "cache": [],
+        "search": ["cache"],
+        "objects": [],
+    }
+    assert "DATABASE_URL" in said(found, "server")
+    assert "DATABASE_URL" not in said(found, "cache")
