@@ -58,6 +58,9 @@ class DiskProbe:
             found.add("degraded", "read_only", f"The disk of {self._path} takes no writes (read-only): look at the system's log.")
 
 
+_ask = os.statvfs
+
+
 async def _statvfs(path: Path) -> os.statvfs_result:
     loop = asyncio.get_running_loop()
     told: asyncio.Future[os.statvfs_result] = loop.create_future()
@@ -68,7 +71,7 @@ async def _statvfs(path: Path) -> os.statvfs_result:
 
     def working() -> None:
         try:
-            result: os.statvfs_result | OSError = os.statvfs(path)
+            result: os.statvfs_result | OSError = _ask(path)
         except OSError as error:
             result = error
         _HANGING.discard(path)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import parse_uri
 
 from blocks.own_thread import in_own_thread
@@ -27,7 +27,6 @@ _ANSWERS = {
     18: _LOGIN,
     8000: _LOGIN,
     13: ("login", "{} lets this login do nothing: grant it a role."),
-    **dict.fromkeys((91, 189, 10107, 11600, 13436), _UNREADY),
 }
 """By the number of the error."""
 _UNREACHED = (
@@ -108,6 +107,8 @@ class MongoProbe:
             refused = ("refused", f"{{}} answered with the error {error.code}: look it up, and look at its log.")
             code, sentence = _ANSWERS.get(error.code or 0, refused)
             return down(code, sentence.format(where))
+        if isinstance(error, NotPrimaryError):
+            return down(_UNREADY[0], _UNREADY[1].format(where))
         return self._unused(str(error)) or self._no_mongo()
 
     def _no_mongo(self) -> Ended:
