@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.context import AsyncClientContext
 
 from core.alerts import delivering
@@ -19,6 +21,8 @@ from core.store.base import Store
 from core.store.notices import NewNotice, Notices
 from flows import alerting as module
 from flows.alerting import Alerting
+from flows.holding import OpenRuns, notices
+from flows.prefect_link import PrefectLink
 from tests.alert_inbox import AlertInbox, alert_inbox
 from tests.prefect_server import RunningServer
 from tests.waiting import eventually
@@ -318,3 +322,24 @@ async def test_a_channel_that_is_gone_keeps_nothing_waiting(store: Store, desk: 
 
 async def _drained(here: Alerting) -> bool:
     return await here.deliver() == 0
+
+
+async def test_sends_are_task_runs_of_one_flow_run_that_say_ids_alone(store: Store, inbox: AlertInbox) -> None:
+    channels = {"hook": {"kind": "webhook", "url": inbox.url, "per_second": 100}}
+    settings = Settings.model_validate({"data_dir": "/nowhere", "alerts": {"wait": 0}, "channels": channels})
+    async with PrefectLink.opened() as link:
+        assert await link.presence.wait_up(30)
+        open_runs = OpenRuns(link.presence, idle=60, items=10)
+        boot = new_id()
+        assert await open_runs.place(notices, boot, 30)
+        here = Alerting(boot, settings, store, open_runs)
+        await Alerts(store).raise_(down("secret-project"))
+        await told(here)
+        (flow_run_id,) = open_runs.ids()
+        await open_runs.aclose()
+        run = await link.client.read_flow_run(UUID(flow_run_id))
+        within = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run_id)]))
+        runs = await eventually(lambda: link.client.read_task_runs(flow_run_filter=within), 20, "the task run is recorded")
+    assert (run.name, run.parameters) == (boot, {"process": boot})
+    assert [each.name for each in runs] == [inbox.taken[0]["id"]]
+    assert "secret-project" not in repr([run.model_dump(), *(each.model_dump() for each in runs)])
