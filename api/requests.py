@@ -24,6 +24,14 @@ BODY_SECONDS = 60.0
 DRAINED = 64_000_000
 """Bytes of a refused body that are read and dropped, so that a client which sends before it reads sees the answer."""
 
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+)
+"""On every answer that does not say otherwise: no guessing of types, no frames of other sites, no addresses told to them."""
+_SECURE = (*_ALWAYS, (b"strict-transport-security", b"max-age=31536000"))
+
 
 class Requests:
     """ASGI middleware, put outermost: ``app.add_middleware(Requests, chat=settings.chat, prefix=settings.api_prefix)``.
@@ -138,7 +146,10 @@ class _Exchange:
             self._ended = not message.get("more_body", False)
         elif message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), self._header]
+            headers = list(message.get("headers", ()))
+            given = {name.lower() for name, _ in headers}
+            always = _SECURE if self._scope.get("scheme") == "https" else _ALWAYS
+            message["headers"] = [*headers, self._header, *(each for each in always if each[0] not in given)]
         await self._send(message)
 
     def tell(self) -> None:

@@ -27,7 +27,7 @@ from core.settings_databases import ReadableSettings
 from core.settings_fastgpt import FastGptSettings
 from core.settings_files import FileSettings
 from core.settings_services import ServiceSettings, SweepSettings
-from core.settings_types import ExistingFile, HttpUrl, Section, level, path_prefix, secret, time_zone
+from core.settings_types import ExistingFile, HttpUrl, Section, level, network, path_prefix, secret, time_zone
 
 
 class DatabaseSettings(Section):
@@ -152,6 +152,8 @@ class Settings(Section):
     """e.g. ``/api``: native paths answer under it and at the root."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the API; ``*`` for any."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(network)], ...] = ("127.0.0.1/32", "::1/128")
+    """Proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, as addresses or networks."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(level)] = "info"
     """Names such as ``WARN`` and ``verbose`` are understood."""
     timezone: Annotated[str, AfterValidator(time_zone)] = "UTC"

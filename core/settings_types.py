@@ -1,6 +1,7 @@
 """What the settings are made of: sections that refuse unknown keys, and values with their checks."""
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -16,6 +17,14 @@ def path_prefix(value: str) -> str:
     if any(mark in value for mark in "?# {}") or "//" in value:
         raise ValueError("expected a path such as /api")
     return f"/{parts}" if parts else ""
+
+
+def network(value: str) -> str:
+    """An address or a network, as ``10.0.0.0/8``."""
+    try:
+        return str(ip_network(value.strip(), strict=False))
+    except ValueError as error:
+        raise ValueError("expected an address or a network such as 10.0.0.0/8") from error
 
 
 def time_zone(value: str) -> str:

@@ -54,6 +54,7 @@ def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=_GRACE,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,

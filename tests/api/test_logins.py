@@ -276,3 +276,22 @@ def test_no_password_or_token_is_in_the_log(served: Served) -> None:
     assert "logged_in" in said
     assert [secret for secret in (PASSWORD, token, SECRET) if secret in said] == []
     assert Path(served.folder / "data" / "admin-password").exists() is False
+
+
+async def test_only_a_trusted_proxy_tells_the_callers_address(served: Served, client: httpx.AsyncClient) -> None:
+    email = await a_user(served, "member")
+    wrong = {"email": email, "password": "wrong password"}
+
+    async def guess(forwarded: str) -> int:
+        return (await client.post("/auth/login", json=wrong, headers={"X-Forwarded-For": forwarded})).status_code
+
+    assert [await guess("203.0.113.1") for _ in range(4)] == [401, 401, 401, 429]
+    assert await guess("203.0.113.2") == 401, "another address may still guess"
+    assert await guess("198.51.100.9, 203.0.113.1") == 429, "what a client says of itself in front counts for nothing"
+
+
+async def test_every_answer_has_its_security_headers(client: httpx.AsyncClient) -> None:
+    for path, more in (("/health", {}), ("/nowhere", {}), ("/login", {"X-Forwarded-Proto": "https"})):
+        answer = await client.get(path, headers=more)
+        assert (answer.headers["x-content-type-options"], answer.headers["x-frame-options"]) == ("nosniff", "DENY")
+        assert ("strict-transport-security" in answer.headers) == bool(more)

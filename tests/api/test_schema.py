@@ -15,7 +15,7 @@ from schemathesis.schemas import APIOperation, BaseSchema
 
 from tests.api.serving import Served
 
-EXAMPLES = 25
+EXAMPLES = 12
 """For each operation, of valid requests and of invalid ones."""
 
 
