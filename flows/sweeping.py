@@ -35,7 +35,10 @@ RETRY = 1.0
 """Seconds until the second look at what failed; half of ``sweeps.recheck`` where that is less."""
 LONGEST = 120.0
 """Seconds for which a sweep goes on to look again at what is undecided; more where the configured looks need more."""
+PATIENCE = 1.0
+"""Seconds after which the next level is begun, though looks at this one are not all there yet."""
 GONE = "It is no longer in the configuration."
+LOST = "There is nothing to look at any more."
 
 Take = Callable[[str, Looks], Awaitable[int]]
 """Takes looks under a name: as a task run in a flow, or just so."""
@@ -93,17 +96,21 @@ class Sweep:
         sweeps = self._parts.settings.sweeps
         started, began = datetime.now(UTC), monotonic()
         await self._forget()
-        await self._pass(self._chosen())
+        whole = self.board.levels(self._chosen())
+        await self._pass(whole, "level")
         await self._samples.add(started, self._sampled())
-        sampled = began
+        sampled = looked = began
         longest = max(LONGEST, 4 * sweeps.recheck * max(sweeps.open_after, sweeps.close_after))
         while (again := self.board.again()) and monotonic() - began < longest:
-            await asyncio.sleep(min(sweeps.recheck, max(0.0, sampled + sweeps.interval - monotonic())))
-            whole = monotonic() >= sampled + sweeps.interval
-            await self._pass(self._chosen() if whole else again)
-            if whole:
-                sampled = monotonic()
-                await self._samples.add(datetime.now(UTC), self._sampled())
+            next_whole = sampled + sweeps.interval
+            await asyncio.sleep(max(0.0, min(looked + sweeps.recheck, next_whole) - monotonic()))
+            looked = monotonic()
+            if looked < next_whole:
+                await self._pass([again], "again")
+                continue
+            sampled = looked
+            await self._pass(whole, "level")
+            await self._samples.add(datetime.now(UTC), self._sampled())
         counts = self.board.counts(self._only) | {"flips": self.board.flips, "looks": self.looked}
         flow_run, origin = self._parts.flow_run_id, self._parts.origin
         record = SweepRecord(new_id(), origin, started, datetime.now(UTC), flow_run, self._only, counts)
@@ -116,18 +123,30 @@ class Sweep:
     def _sampled(self) -> list[ServiceState]:
         return [each for each in self.board.sampled() if self._only in (None, each.topology)]
 
-    async def _pass(self, keys: Sequence[Key]) -> None:
-        """Look at them, from the ground up, and settle what that says."""
+    async def _pass(self, levels: Sequence[Sequence[Key]], what: str) -> None:
+        """Look at them, level by level, and settle what that says.
+
+        What does not answer takes its whole time, twice: no level waits for it longer than a moment, else a card about what
+        lies on the ground would wait for all that stands above it.
+        """
         online = await self._parts.probes.online()
-        done = 0
-        for number, level in enumerate(self.board.levels(keys)):
-            looks = Looks([self._target(key) for key in level], self._parts.settings.sweeps.at_once)
-            await self._take(f"level {number}: {len(level)} services", looks)
+        gate = asyncio.Semaphore(self._parts.settings.sweeps.at_once)
+        total, done = sum(len(level) for level in levels), 0
+
+        async def looked(name: str, keys: Sequence[Key]) -> None:
+            nonlocal done
+            looks = Looks([self._target(key) for key in keys], gate)
+            await self._take(name, looks)
             for key, seen in looks.seen.items():
                 self._note(key, seen, online)
-            done += len(level)
-            self.looked += len(level)
-            self._told(done, len(keys))
+            done += len(keys)
+            self._told(done, total)
+
+        async with asyncio.TaskGroup() as group:
+            for number, level in enumerate(levels):
+                begun = group.create_task(looked(f"{what} {number}: {len(level)} services", level))
+                await asyncio.wait({begun}, timeout=PATIENCE)
+        self.looked += total
         await self._settle()
 
     def _note(self, key: Key, seen: Observation, online: bool) -> None:
@@ -145,9 +164,10 @@ class Sweep:
         if tidings.alerts:
             await self._alerts.raise_all(tidings.alerts)
             log.warning("services_not_well", services=[alert.service for alert in tidings.alerts])
-        if tidings.over:
-            await self._alerts.resolve_all(each.key.fingerprint for each in tidings.over)
-            log.info("services_well_again", services=[str(each.key) for each in tidings.over])
+        for words, over in (("", tidings.over), (LOST, tidings.lost)):
+            if over:
+                await self._alerts.resolve_all((each.key.fingerprint for each in over), words)
+                log.info("alerts_over", services=[str(each.key) for each in over])
         await self._services.save(self.board.changed())
 
     async def _forget(self) -> None:
@@ -162,8 +182,9 @@ class Sweep:
         service = self.board.services[key]
         if key not in self.made:
             self.made[key] = self._parts.probes.of(key, service)
-        again = None if self.board.thresholds(key).open_after == 1 else self._again
-        return Target(key, self.made[key], service.timeout or self._parts.settings.sweeps.timeout, again)
+        once = self.board.thresholds(key).open_after == 1 or self.board.states[key].failing
+        timeout = service.timeout or self._parts.settings.sweeps.timeout
+        return Target(key, self.made[key], timeout, None if once else self._again)
 
 
 async def swept(parts: Parts, seen: Watched, take: Take, told: Told, only: str | None = None) -> Board | None:

@@ -12,10 +12,12 @@ from prefect.client.orchestration import PrefectClient
 from core.config import Settings, load_settings
 from core.store.base import Store
 from core.store.runs import Runs
+from core.store.samples import Samples
+from core.store.services import Sweeps
 from core.store.upkeep import Purged, Upkeep
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
-from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch, purge_tool_runs
+from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch, purge_tool_runs, thin_samples
 
 TASK_RUNS_A_NIGHT = 5_000
 """Prefect deletes a task run in about 40 ms: some minutes."""
@@ -28,6 +30,8 @@ class Parts:
     settings: Settings
     upkeep: Upkeep
     runs: Runs
+    samples: Samples
+    sweeps: Sweeps
     prefect: PrefectClient
 
 
@@ -38,7 +42,7 @@ async def opened() -> AsyncIterator[Parts]:
     store = Store.from_settings(settings.database, application="pilothouse flows")
     try:
         async with get_client() as client:
-            yield Parts(settings, Upkeep(store), Runs(store), client)
+            yield Parts(settings, Upkeep(store), Runs(store), Samples(store), Sweeps(store), client)
     finally:
         await store.aclose()
 
@@ -47,9 +51,9 @@ async def opened() -> AsyncIterator[Parts]:
 async def purge_history(dry_run: bool = True) -> dict[str, Any]:
     """Deletes conversations that nobody has used for the configured time (30 days unless set otherwise).
 
-    With them go turns without a conversation of the same age, what is remembered of old runs and calls of tools, and old task
-    runs in Prefect that belong to no flow run, which Prefect's own vacuum leaves. The numbers are returned, and shown as the
-    run's artifact.
+    With them go turns without a conversation of the same age, what is remembered of old runs, calls of tools and sweeps, and old
+    task runs in Prefect that belong to no flow run, which Prefect's own vacuum leaves. The numbers are returned, and shown as
+    the run's artifact.
 
     Args:
         dry_run: Only count what would be deleted. The nightly run turns it off and deletes.
@@ -62,6 +66,8 @@ async def purge_history(dry_run: bool = True) -> dict[str, Any]:
         if not dry_run:
             await forget_runs(parts.upkeep, retention)
             while await purge_tool_runs(parts.upkeep, retention):
+                pass
+            while await thin_samples(parts.samples, parts.sweeps, parts.settings.sweeps):
                 pass
         result = {
             "sessions": purged.sessions,

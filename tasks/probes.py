@@ -27,15 +27,15 @@ class Target:
 
 
 class Looks:
-    """The looks at one level of the graph; ``seen`` is what came of them.
+    """The looks at one level of the graph; ``seen`` is what came of them. ``gate`` says how many may be taken at once.
 
     Not a dataclass: Prefect searches those that a task is given for results of other tasks, through all they hold.
     """
 
-    def __init__(self, targets: Sequence[Target], at_once: int) -> None:
+    def __init__(self, targets: Sequence[Target], gate: asyncio.Semaphore) -> None:
         self.seen: dict[Key, Observation] = {}
         self._targets = targets
-        self._gate = asyncio.Semaphore(at_once)
+        self._gate = gate
 
     def __len__(self) -> int:
         return len(self._targets)

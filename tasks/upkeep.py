@@ -10,6 +10,9 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterEndTime, 
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.exceptions import ObjectNotFound
 
+from core.settings_services import SweepSettings
+from core.store.samples import Samples
+from core.store.services import Sweeps
 from core.store.upkeep import Purged, Upkeep
 from tasks.retrying import retried
 
@@ -41,6 +44,13 @@ async def purge_tool_runs(upkeep: Upkeep, days: float) -> int:
 async def forget_runs(upkeep: Upkeep, days: float) -> int:
     """Delete trigger keys and results of runs older than ``days``."""
     return await upkeep.forget_runs(days)
+
+
+@retried
+async def thin_samples(samples: Samples, sweeps: Sweeps, keep: SweepSettings) -> int:
+    """Delete one batch of what is older than sweeps are to be known; 0 when nothing is left."""
+    await sweeps.forget_before(keep.keep_samples)
+    return await samples.thin(keep.keep_samples, keep.keep_hours)
 
 
 @retried

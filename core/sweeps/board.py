@@ -21,10 +21,11 @@ OFFLINE = Observation("unknown", "offline", "Not looked at: this machine has no 
 
 @dataclass(frozen=True, slots=True)
 class Tidings:
-    """Alerts to raise, and services whose alerts are over."""
+    """Alerts to raise; services that are ``over`` it, and those of which nothing more can be said (``lost``)."""
 
     alerts: Sequence[Alert]
     over: Sequence[ServiceState]
+    lost: Sequence[ServiceState]
 
 
 class Board:
@@ -103,7 +104,7 @@ class Board:
                 self.states[key] = replace(each, maintenance=quiet)
         self._fold = self._blamed(folded(self.graph, {key: _condition(each) for key, each in self.states.items()}))
         alerts: list[Alert] = []
-        over: list[ServiceState] = []
+        over: dict[bool, list[ServiceState]] = {True: [], False: []}
         for key, each in self.states.items():
             fate = self._fold.fates.get(key)
             if fate == "root":
@@ -112,10 +113,10 @@ class Board:
                 self.states[key] = replace(each, root=str(self._fold.roots[key]), looks=self.thresholds(key).open_after)
             elif fate is not None:
                 self.states[key] = replace(each, root=None)
-            elif each.state == "up" or each.kind == "none":
-                over += [each] if each.told is not None else []
+            elif each.state in ("up", "unknown"):
+                over[each.state == "up"] += [each] if each.told is not None else []
                 self.states[key] = replace(each, root=None, looks=0, told=None)
-        return Tidings(alerts, over)
+        return Tidings(alerts, over[True], over[False])
 
     def again(self) -> list[Key]:
         """Those to look at again before anything more can be said: undecided ones, waiting ones, and all that those need."""

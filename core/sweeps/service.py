@@ -74,6 +74,11 @@ class ServiceState:
         return Known(self.since, self.state, self.pending, self.streak)
 
     @property
+    def failing(self) -> bool:
+        """Whether it is down, or its last look said so."""
+        return self.state == "down" or self.pending == "down"
+
+    @property
     def opened(self) -> bool:
         """Whether something is surely wrong with it."""
         return self.state in ("down", "degraded")
