@@ -5,6 +5,7 @@ import binascii
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
@@ -32,7 +33,8 @@ PageNumber = Annotated[int, Query(alias="page", ge=1, le=100_000)]
 
 
 class Visitor(Require):
-    """As ``Require``, and for browsers a token as the password of Basic authentication, which they ask for by themselves."""
+    """As ``Require``, and a token may be the password of Basic authentication. A browser without either is led to the login page,
+    or, where nobody has an account, asks for the token in its own dialogue."""
 
     async def __call__(self, request: Request) -> Principal:
         try:
@@ -40,7 +42,11 @@ class Visitor(Require):
         except Unauthorized as error:
             if "text/html" not in request.headers.get("accept", ""):
                 raise
-            # Browsers show their own dialogue on this header alone.
+            if "authorization" not in request.headers and await _has_accounts(request.app.state.parts):
+                query = f"?{request.url.query}" if request.url.query else ""
+                onward = urlencode({"next": request.url.path + query})
+                raise HTTPException(303, error.message, {"Location": f"login?{onward}"}) from error
+            # Browsers show their dialogue on this header alone.
             raise HTTPException(401, error.message, {"WWW-Authenticate": CHALLENGE}) from error
 
 
@@ -52,6 +58,10 @@ class Door(Visitor):
             return await super().__call__(request)
         except DatabaseUnavailable:
             return NOBODY
+
+
+async def _has_accounts(parts: Parts) -> bool:
+    return bool(parts.settings.ldap.urls) or await parts.users.any()
 
 
 def _as_bearer(request: Request) -> Request:

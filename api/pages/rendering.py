@@ -142,7 +142,7 @@ def _link(look: Look, changed: Mapping[str, object]) -> str:
     query = dict(look.query)
     for name, value in changed.items():
         query.pop(name, None)
-        if value is not None and value != "":
+        if value is not None:
             query[name] = str(value)
     return f"?{urlencode(query)}" if query else "?"
 

@@ -1,19 +1,23 @@
 """The status page and its JSON: who may see them, what they say, and that nothing of a service's texts is markup."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from core.config import DatabaseSettings
+from core.identity.passwords import Passwords
 from core.store.base import Store
+from core.store.users import Users
 from deployments.postgres import EmbeddedPostgres
 from tests.api.serving import Served, beside, launched
 from tests.core.status import filled
 
+SECRET = "correct horse battery"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 SETTINGS = '[sources.orders]\nurl = "postgresql://u@127.0.0.1:9/orders"\n[sources.users]\nurl = "mysql://u@127.0.0.1:9/users"\n'
 # Nobody listens there, so that what waits goes on waiting.
@@ -56,6 +60,31 @@ def test_a_browser_is_asked_for_the_token_and_a_program_is_not(watched: Served) 
         assert (asked.status_code, asked.headers["www-authenticate"][:5]) == (401, "Basic")
         refused = httpx.get(watched.url + path, trust_env=False)
         assert (refused.status_code, refused.headers["www-authenticate"][:6]) == (401, "Bearer")
+
+
+@pytest.fixture
+async def ann(watched: Served) -> AsyncIterator[None]:
+    """Somebody with an account, for as long as the test."""
+    store, passwords = Store.from_settings(DatabaseSettings(url=SecretStr(watched.database_url))), Passwords()
+    await Users(store).create("ann@example.com", "Ann", "viewer", await passwords.hash(SECRET))
+    yield
+    async with store.single() as connection:
+        await connection.execute(text("DELETE FROM pilothouse.users"))
+    passwords.close()
+    await store.aclose()
+
+
+@pytest.mark.usefixtures("ann")
+async def test_where_people_have_accounts_a_browser_is_led_to_the_login(watched: Served) -> None:
+    async with httpx.AsyncClient(base_url=watched.url, headers=HTML, timeout=30, trust_env=False) as browser:
+        led = await browser.get("/status?lang=zh")
+        assert (led.status_code, led.headers["location"]) == (303, "login?next=%2Fstatus%3Flang%3Dzh")
+        form = {"username": "ann@example.com", "password": SECRET, "next": "/status?lang=zh"}
+        entered = await browser.post("/login", data=form)
+        assert (entered.status_code, entered.headers["location"]) == (303, "/status?lang=zh")
+        shown = await browser.get("/status?lang=zh")
+        assert (shown.status_code, "数据库 故障" in shown.text) == (200, True)
+        assert (await browser.get("/status", headers={"Authorization": "Basic eDp5"})).status_code == 401
 
 
 def test_the_token_is_taken_as_a_password(watched: Served) -> None:
