@@ -20,6 +20,7 @@ from typing import IO, Any, Literal
 
 import psutil
 
+from blocks.compose_files import LARGEST_FILE, locate
 from core.config import bare_environment
 from core.errors import ConfigurationInvalid, PartMissing
 from core.topology.composed import Project
@@ -28,11 +29,9 @@ from core.topology.variables import variables_of
 
 Reader = Literal["carried", "host"]
 SECONDS = 30.0
-LARGEST_FILE = 4 * 2**20
 LARGEST_ANSWER = 64 * 2**20
 MEMORY = 2**29
 """Bytes of it after which the reader is ended: a few lines of YAML can unfold into more than any machine has."""
-FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _REMOTE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false"}
 _MISSING = re.compile(r"env file (.+?) not found")
 
@@ -52,7 +51,11 @@ class Asked:
 
 def read_project(asked: Asked) -> Project:
     """Compose's answers. Raises ``ConfigurationInvalid`` with its words for what it refuses, ``PartMissing`` without a reader."""
-    folder, files = _located(asked)
+    located = locate(asked.files, asked.stdin)
+    folder, files = located.folder, located.files
+    for env_file in asked.env_files:
+        if not env_file.is_file():
+            raise ConfigurationInvalid(f"--env-file {env_file}: no such file.")
     program = _program(asked.reader)
     env_files = asked.env_files or tuple(file for file in (folder / ".env",) if file.is_file())
     options: list[str] = ["--project-directory", str(folder)]
@@ -68,11 +71,11 @@ def read_project(asked: Asked) -> Project:
         resolved=resolved,
         written=written,
         folder=folder,
-        files=tuple(files),
+        files=files,
         env_files=tuple(file.absolute() for file in env_files),
         variables=variables_of(env_files),
         unset=unset_of(said),
-        warnings=tuple(dict.fromkeys((*warnings, *reading.notes, *_beside(files)))),
+        warnings=tuple(dict.fromkeys((*warnings, *reading.notes, *located.notes))),
     )
 
 
@@ -133,51 +136,6 @@ class _Reading:
 
 class _MissingEnvFile(ConfigurationInvalid):
     """A service names an ``env_file`` that is not there."""
-
-
-def _located(asked: Asked) -> tuple[Path, list[str]]:
-    """The project's folder and its files as Compose takes them. Raises ``ConfigurationInvalid`` for what is none."""
-    files: list[str] = []
-    for name in asked.files:
-        if name == "-":
-            _fits(len(asked.stdin or b""), "standard input")
-            files.append(name)
-            continue
-        if re.match(r"^[a-z][a-z0-9+]*://|^git@", name):
-            raise ConfigurationInvalid(f"{name}: nothing is fetched; expected a file on this machine.")
-        path = Path(name).expanduser().absolute()
-        if path.is_dir():
-            path = next((path / each for each in FILES if (path / each).is_file()), path)
-        if not path.is_file():
-            wanted = f"a folder without {' or '.join(FILES)}" if path.is_dir() else "no such file"
-            raise ConfigurationInvalid(f"{name}: {wanted}; expected a compose file.")
-        _fits(path.stat().st_size, name)
-        files.append(str(path))
-    for env_file in asked.env_files:
-        if not env_file.is_file():
-            raise ConfigurationInvalid(f"--env-file {env_file}: no such file.")
-    first = next((Path(file) for file in files if file != "-"), None)
-    return (Path.cwd() if first is None else first.parent), files
-
-
-def _fits(size: int, name: str) -> None:
-    if size > LARGEST_FILE:
-        raise ConfigurationInvalid(
-            f"{name}: has {size / 2**20:.0f} MB, more than the {LARGEST_FILE // 2**20} MB that are read; is it a compose file?"
-        )
-
-
-def _beside(files: list[str]) -> list[str]:
-    """Override files that ``docker compose up`` would add, had it been called without ``-f``."""
-    given = set(files)
-    found = []
-    for file in files:
-        path = Path(file)
-        for suffix in (".yml", ".yaml"):
-            other = path.with_name(f"{path.stem}.override{suffix}")
-            if file != "-" and path.name in FILES and other.is_file() and str(other) not in given:
-                found.append(f"{other.name} lies beside {path.name} and is not read: name it as well if it is in use.")
-    return found
 
 
 def _program(reader: Reader) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """``pilothouse topology``: import what a platform's compose files say, and show what is kept. Needs nothing running."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from blocks.compose_reader import LARGEST_FILE, Asked, Reader, read_project
+from blocks.compose_files import LARGEST_FILE
+from blocks.compose_reader import Asked, Reader, read_project
 from core.addresses import masked
 from core.config import load_settings
 from core.errors import ConfigurationInvalid
@@ -62,6 +64,8 @@ def import_(
     settings = load_settings(config=config, overrides={"data_dir": data_dir})
     asked = Asked(tuple(compose), tuple(profile or ()), tuple(env_file or ()), _reader(reader), _stdin(compose))
     project = read_project(asked)
+    if not re.fullmatch(r"[\w.:-]{1,253}", host):
+        raise ConfigurationInvalid("--host: expected a host's name or address, without scheme and port.")
     place = Place(host, _has_docker(settings) if docker is None else docker)
     found = imported(project, place, name)
     fit_name(found.name, "--name")

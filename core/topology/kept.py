@@ -11,7 +11,7 @@ from core.errors import ConfigurationInvalid
 from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.settings_shown import explained
-from core.settings_sources import Entries, KeyPath, dotted, from_file, settled
+from core.settings_sources import Entries, Entry, KeyPath, dotted, from_file, settled
 from core.topology.composed import Finding
 from core.topology.graph import cycles
 from core.topology.topology import Topology
@@ -128,19 +128,23 @@ def _without_unset_logins(key: str, own: Entries, known: Mapping[str, str]) -> l
     values = {path[2]: entry.value for path, entry in own.items() if len(path) == 3}
     if values.get("check") not in _LOGINS:
         return []
-    names = [str(values.get(part, "")).removeprefix("env:") for part in ("username", "password") if _refers(values.get(part))]
-    unset = [name for name in names if not known.get(name, "").strip()]
-    if not unset:
+    parts = {part: value for part in ("username", "password") if isinstance(value := values.get(part), str)}
+    missing = [value for part, value in parts.items() if not _is_found(own["services", key, part], value, known)]
+    if not missing:
         return []
-    for part in ("username", "password"):
-        own.pop(("services", key, part), None)
+    for part in parts:
+        del own["services", key, part]
+    names = " and ".join(value.removeprefix("env:") for value in missing)
     return [
-        Finding("warning", key, f"The login is not checked: {' and '.join(unset)} is not set in the environment or env_files.")
+        Finding("warning", key, f"The login is not checked: {names} is not set in the environment or env_files, or is no file.")
     ]
 
 
-def _refers(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("env:")
+def _is_found(entry: Entry, value: str, known: Mapping[str, str]) -> bool:
+    """Whether what a reference leads to is there; any other value is."""
+    if value.startswith("file:"):
+        return (entry.folder / Path(value.removeprefix("file:").removeprefix("//")).expanduser()).is_file()
+    return not value.startswith("env:") or bool(known.get(value.removeprefix("env:"), "").strip())
 
 
 def _service(file: Path, key: str, own: Entries, known: Mapping[str, str]) -> ServiceSettings:

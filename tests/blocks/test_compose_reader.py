@@ -6,7 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from blocks.compose_reader import LARGEST_FILE, Asked, read_project
+from blocks.compose_files import LARGEST_FILE
+from blocks.compose_reader import Asked, read_project
 from core.errors import ConfigurationInvalid, PartMissing
 
 BOMB = "x-a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -53,7 +54,11 @@ def test_several_files_includes_and_a_folder(tmp_path: Path) -> None:
     assert {key: service["image"] for key, service in project.resolved["services"].items()} == {"api": "b", "db": "d", "web": "w"}
     assert any("gone.env: not found" in warning for warning in project.warnings)
     assert any("compose.override.yaml lies beside" in warning for warning in project.warnings)
-    assert read_project(Asked((str(tmp_path),))).resolved["services"]["api"]["image"] == "a"
+    assert read_project(Asked((str(tmp_path),))).resolved["services"]["api"]["image"] == "c"
+    write(tmp_path, ".env", "COMPOSE_FILE=compose.yaml:more.yaml\n")
+    assert read_project(Asked((str(tmp_path),))).resolved["services"]["api"]["image"] == "b"
+    elsewhere = write(tmp_path, "elsewhere/other.yaml", "services: {other: {image: o}}\n")
+    assert any("read as one project" in warning for warning in read_project(Asked((base, elsewhere))).warnings)
 
 
 def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,7 @@ def test_a_refusal_ends_with_2_and_one_line(folder: Path) -> None:
         (("--name", "pilothouse"), "Pilothouse's own"),
         (("--json", "--out", "x.toml"), "--json writes nothing"),
         (("--reader", "mine"), "--reader"),
+        (("--host", "http://h"), "--host"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(folder: Path, arguments: tuple[str, ...], expected: str) -> None:

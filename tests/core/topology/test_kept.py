@@ -150,3 +150,14 @@ def test_differences_name_what_differs_and_no_secret() -> None:
         "services.c",
     ]
     assert "hunter2" not in "\n".join(lines)
+
+
+def test_a_secret_s_file_that_is_gone_leaves_the_check_without_a_login(tmp_path: Path) -> None:
+    file = kept(
+        tmp_path, '[services.db]\ncheck = "postgres"\nurl = "postgresql://h/x"\nusername = "u"\npassword = "file:pg.txt"\n'
+    )
+    topology, findings = load_with_findings(file, {})
+    assert topology.services["db"].password is None
+    assert "file:pg.txt" in findings[0].message
+    (tmp_path / "pg.txt").write_text("word\n", encoding="utf-8")
+    assert load_with_findings(file, {})[0].services["db"].password is not None
