@@ -37,6 +37,7 @@ STATUSES: Mapping[str, int] = {
     "change_running": 409,
     "change_unfinished": 409,
     "nothing_to_drill": 409,
+    "no_target": 409,
     "target_not_empty": 409,
     "restore_differs": 409,
     "body_too_large": 413,

@@ -10,11 +10,12 @@ from typing import IO, ClassVar, TypeVar
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.bucket_objects import ALL, OBJECTS, Bucket, Packed, Tally, remove_all, unpack
+from blocks.bucket_objects import ALL, OBJECTS, Bucket, Packed, Tally, may_write, remove_all, unpack
 from blocks.own_thread import in_own_thread, put_back
 from blocks.s3_client import Access, client
 from blocks.s3_errors import in_our_words
-from core.backups.errors import DumpFailed, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.errors import DumpFailed, NoTarget, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.naming import DRILLS
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 from core.errors import NotFound, StoreRefused, StoreUnavailable
 
@@ -105,6 +106,26 @@ class SavedBucket(Block):
     async def clear(self) -> None:
         """See ``Place.clear``. Older versions stay, in a bucket that keeps them."""
         await self._asked(remove_all)
+
+    @asynccontextmanager
+    async def beside(self, prefix: str) -> AsyncGenerator["SavedBucket", None]:
+        """A place under another prefix of the same bucket; at the end all that lies under such is deleted, whoever put it there.
+
+        Raises ``NoTarget`` where the keys may not write to it.
+        """
+        if len(prefix) < 6:
+            raise ValueError("a prefix of at least six characters")
+        folder = f"{prefix}/" if prefix.startswith(DRILLS) else f"{DRILLS}{prefix}/"
+        scratch = self.model_copy(update={"name": f"{self.name} (scratch)", "prefix": f"{self.prefix}{folder}"})
+        try:
+            await scratch._asked(may_write)
+        except PlaceRefused as error:
+            raise NoTarget(f"{error.message} To drill, name a target as the source's drill_target.") from None
+        try:
+            yield scratch
+        finally:
+            all_such = self.model_copy(update={"prefix": f"{self.prefix}{folder.removesuffix('/')}"})
+            await all_such.clear()
 
     @property
     def _access(self) -> Access:

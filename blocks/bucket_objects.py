@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from blocks.handover import CHUNK, Abandoned
 from core.backups.errors import BackupDamaged, DumpFailed
+from core.backups.naming import DRILLS
 from core.backups.place import Stream
 
 if TYPE_CHECKING:
@@ -53,13 +54,16 @@ class Bucket:
     prefix: str
 
     def listed(self) -> Iterator[Listed]:
-        """Without the empty objects that only stand for a folder: some services show them, some keep them."""
+        """Without the empty objects that only stand for a folder (some services show them, some keep them), and without what a
+        drill has put there for a while.
+        """
         query: dict[str, Any] = {"Bucket": self.name, "Prefix": self.prefix}
         while True:
             page = self.s3.list_objects_v2(**query)
             for one in page.get("Contents", []):
-                if one["Size"] or not one["Key"].endswith("/"):
-                    yield Listed(one["Key"].removeprefix(self.prefix), one["Size"])
+                key = one["Key"].removeprefix(self.prefix)
+                if (one["Size"] or not key.endswith("/")) and not key.startswith(DRILLS):
+                    yield Listed(key, one["Size"])
             if not page["IsTruncated"]:
                 return
             query["ContinuationToken"] = page["NextContinuationToken"]
@@ -225,6 +229,12 @@ def unpack(bucket: Bucket, stream: Stream, only: str | None, is_stopped: Callabl
         while stream.read(CHUNK):  # to its end, where it is checked
             pass
     return count
+
+
+def may_write(bucket: Bucket) -> None:
+    """Returns when an object can be put there and deleted again."""
+    _put(bucket, "probe", b"", {})
+    bucket.s3.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}probe")
 
 
 def remove_all(bucket: Bucket) -> None:

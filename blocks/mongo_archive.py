@@ -15,6 +15,7 @@ import bson.raw_bson
 
 from blocks.handover import CHUNK, Abandoned
 from core.backups.errors import BackupDamaged, DumpFailed
+from core.backups.naming import beside
 from core.backups.place import Stream
 
 if TYPE_CHECKING:
@@ -51,10 +52,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """``databases``: what each is called in the backup, by its name on the server."""
+    """``databases``: what each is called in the backup, by its name on the server. All names there begin with ``prefix``."""
 
     client: "MongoClient[dict[str, Any]]"
     databases: Mapping[str, str]
+    prefix: str = ""
 
     def chunks(self, tally: Tally) -> Iterator[bytes]:
         """The whole stream."""
@@ -90,7 +92,7 @@ class Archive:
             if "collection" in record:
                 shown, wanted = record["database"], record["collection"]
                 if shown not in names:
-                    names[shown] = shown
+                    names[shown] = beside(self.prefix, shown)
                 into = None
                 if only in (None, wanted, f"{shown}.{wanted}"):
                     into = self._make(names[shown], record)

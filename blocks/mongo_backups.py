@@ -13,7 +13,8 @@ from pydantic import Field, SecretStr
 from blocks.handover import CHUNK
 from blocks.mongo_archive import Archive, Tally, batches_of, key_of
 from blocks.own_thread import in_own_thread, put_back
-from core.backups.errors import DumpFailed, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.errors import DumpFailed, NoTarget, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.naming import DRILLS, beside
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class MongoServer(Block):
     )
     databases: tuple[str, ...] = Field(default=(), description="Those to save; empty: the one that the url names, or all.")
     all_databases: bool = Field(default=False, description="Every database of the server, new ones too.")
+    prefix: str = Field(default="", description="What the databases' names on the server begin with, beyond their own.")
     ca_file: Path | None = Field(default=None, description="CA certificates, for an address with tls=true.")
     fast: bool = Field(default=False, description="Run at normal priority.")
 
@@ -113,6 +115,32 @@ class MongoServer(Block):
 
         await self._asked(cleared)
 
+    @asynccontextmanager
+    async def beside(self, prefix: str) -> AsyncGenerator["MongoServer", None]:
+        """A place of new databases on the same server, whose names begin with ``prefix``; all of them are dropped at the end.
+
+        Raises ``NoTarget`` where the login may not make any.
+        """
+        if len(prefix) < 6:
+            raise ValueError("a prefix of at least six characters")
+
+        def tried(archive: Archive) -> None:
+            archive.client[f"{prefix}probe"].command("create", "probe")
+
+        def dropped(archive: Archive) -> None:
+            for name in archive.client.list_database_names():
+                if name.startswith(prefix):
+                    archive.client.drop_database(name)
+
+        try:
+            await self._asked(tried)
+        except PlaceRefused as error:
+            raise NoTarget(f"{error.message} To drill, name a target as the source's drill_target.") from None
+        try:
+            yield self.model_copy(update={"name": f"{self.name} (scratch)", "prefix": prefix})
+        finally:
+            await self._asked(dropped)
+
     @contextmanager
     def _opened(self, tally: Tally) -> Iterator[Stream]:
         with self._connected() as archive:
@@ -142,7 +170,7 @@ class MongoServer(Block):
                 "socketTimeoutMS": SILENCE,
             }
             with MongoClient[dict[str, Any]](url, appname="pilothouse backup", **limits, **tls) as client:
-                yield Archive(client, self._names(client))
+                yield Archive(client, self._names(client), self.prefix)
         except AutoReconnect:
             raise PlaceUnavailable(
                 f"{self.name}: the server does not answer, or broke off; is the address right?", retry_after=30
@@ -158,10 +186,11 @@ class MongoServer(Block):
         """What each database is called in backups; nothing where the place is the one that its url names."""
         named = client.get_default_database(default="-").name
         if self.databases:
-            return {name: name for name in self.databases}
+            return {beside(self.prefix, name): name for name in self.databases}
         if named != "-" and not self.all_databases:
-            return {named: ""}
-        return {name: name for name in client.list_database_names() if name not in OWN}
+            return {beside(self.prefix, named): ""}
+        there = [name for name in client.list_database_names() if name not in OWN and not name.startswith(DRILLS)]
+        return {name: name for name in there if not self.prefix}
 
 
 class _Chunks:

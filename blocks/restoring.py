@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
+from blocks.mongo_backups import MongoServer
 from blocks.mysql_backups import MySQLServer
 from blocks.pipe_reading import reading_part
 from blocks.postgres_backups import PostgresServer
@@ -39,11 +40,16 @@ async def restore_part(
 
 def as_target(place: Place, manifest: Manifest) -> Place:
     """The place in the form in which it takes the backup: with the databases that it has, made where they are missing."""
+    if isinstance(place, MongoServer) and place.prefix:  # a drill's: nothing may go where the source lies
+        return place.model_copy(update={"databases": manifest.databases if _several(manifest) else (), "all_databases": False})
     if not isinstance(place, PostgresServer | MySQLServer):
         return place
-    several = any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
-    shape = {"databases": manifest.databases if several else (), "all_databases": False, "may_create": True}
+    shape = {"databases": manifest.databases if _several(manifest) else (), "all_databases": False, "may_create": True}
     return place.model_copy(update=shape)
+
+
+def _several(manifest: Manifest) -> bool:
+    return any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
 
 
 class _Counted(io.RawIOBase):

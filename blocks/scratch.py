@@ -1,4 +1,4 @@
-"""Throwaway places for drills: beside the source on the same server, a temporary folder, or a PostgreSQL for this alone.
+"""Throwaway places for drills: beside the source on the same server, a temporary folder, or a server for this alone.
 
 Whatever a drill made is gone when it ends; what a killed one left goes when the next begins.
 """
@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -16,13 +16,15 @@ from typing import Protocol, runtime_checkable
 from blocks.folder_backups import SavedFolder
 from blocks.postgres_backups import PostgresServer
 from blocks.postgres_session import connected
-from blocks.throwaway_postgres import throwaway_postgres
+from blocks.redis_backups import RedisServer
+from blocks.throwaway_servers import throwaway_postgres, throwaway_valkey
 from core.addresses import postgres_url
-from core.backups.errors import PlaceRefused
+from core.backups.errors import NoTarget
+from core.backups.naming import DRILLS
 from core.backups.place import Place
 from core.config import Settings
+from core.errors import PilothouseError
 
-PREFIX = "pilothouse_drill_"
 _MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
 
 
@@ -44,7 +46,7 @@ class Scratch:
 
 @asynccontextmanager
 async def scratch_for(place: Place, settings: Settings) -> AsyncGenerator[Scratch, None]:
-    """An empty place of the same kind, gone at the end. Raises ``PlaceRefused`` where there is none to be had."""
+    """An empty place of the same kind, gone at the end. Raises ``NoTarget`` where there is none to be had."""
     home = settings.data_dir / "drills"
     await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
     if isinstance(place, SavedFolder):
@@ -54,16 +56,24 @@ async def scratch_for(place: Place, settings: Settings) -> AsyncGenerator[Scratc
         async with _temporary(home) as folder, throwaway_postgres(folder, settings.database.programs) as url:
             shape = {"name": f"{place.name} (embedded)", "url": url, "ca_file": None, "may_create": True}
             yield Scratch(place.model_copy(update=shape), own_server=True)
+    elif isinstance(place, RedisServer):
+        async with _temporary(home) as folder, throwaway_valkey(folder, await _product(place)) as url:
+            yield Scratch(place.model_copy(update={"name": f"{place.name} (scratch)", "url": url, "ca_file": None}))
     elif isinstance(place, HasRoomBeside):
-        ours = f"{PREFIX}{installation(settings)}_"
+        ours = f"{DRILLS}{installation(settings)}_"
         async with place.beside(ours):
             pass  # what killed drills left
         async with place.beside(f"{ours}{secrets.token_hex(3)}_") as beside:
             yield Scratch(beside)
     else:
-        raise PlaceRefused(
-            "Nothing of this kind can be made for a while to drill in: name a target as the source's drill_target."
-        )
+        raise NoTarget("Nothing of this kind can be made for a while to drill in: name a target as the source's drill_target.")
+
+
+async def _product(place: RedisServer) -> str:
+    """``Redis`` or ``Valkey``; a drill works while the source itself is away."""
+    with suppress(PilothouseError):
+        return (await place.inspect()).server.partition(" ")[0]
+    return "Valkey"
 
 
 async def _may_create(place: PostgresServer) -> bool:

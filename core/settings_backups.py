@@ -92,7 +92,7 @@ class SourceSettings(PlaceSettings):
     ping: Annotated[SecretStr, secret(http_url)] | None = None
     """URL of a dead man's switch (healthchecks.io and the like): called at the start, the end, and on failure."""
     drill_target: str | None = None
-    """A target to drill in; None: a scratch database on the same server, or an embedded one."""
+    """A target to drill in; None: something that is made for a while."""
 
     @model_validator(mode="before")
     @classmethod

@@ -65,14 +65,14 @@ def drill(
 ) -> None:
     """Restore the newest backups into throwaway places and compare them. Example: pilothouse drill dify --json
 
-    Exit code 0: good, 1: not, 3: there is no good backup to drill.
+    Exit code 0: good, 1: not, 3: there is no good backup to drill, or nowhere to restore it to.
     """
     with connect(url, token, data_dir) as client:
         outcome = followed(client, "/flows/drill/runs", {"parameters": {"name": name} if name is not None else {}})
     result: dict[str, Any] | None = outcome["result"]
     if result is not None:
         _show(result, as_json)
-        if result["result"] == "nothing_to_drill":
+        if result["result"] in ("nothing_to_drill", "no_target"):
             raise typer.Exit(NOTHING_TO_DRILL)
     raise typer.Exit(CODES.get(outcome["state"], 1))
 

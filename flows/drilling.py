@@ -15,7 +15,7 @@ from blocks.places import place_of
 from blocks.restoring import as_target
 from blocks.scratch import Scratch, scratch_for
 from core.backups.choosing import restorable
-from core.backups.comparing import Comparison, Result, result_of, worst
+from core.backups.comparing import HARMLESS, Comparison, Result, result_of, worst
 from core.backups.errors import NothingToDrill, TargetNotEmpty
 from core.backups.manifest import Manifest
 from core.backups.place import Place
@@ -37,7 +37,7 @@ async def drill(name: str | None = None) -> dict[str, Any] | State[dict[str, Any
     """Restores the newest good backup of each source into a throwaway place, and compares it with what was saved.
 
     The time that takes is the measured recovery time. What was restored is dropped again. The run fails when a result is anything
-    but good; a source without a good backup is no failure, and says so.
+    but good; a source without a good backup, or with nowhere to restore it to, is no failure, and says so.
 
     Args:
         name: One source alone; all without it.
@@ -71,11 +71,12 @@ def told(drill: NewDrill) -> dict[str, Any]:
 
 def ended(drills: Sequence[NewDrill], result: dict[str, Any]) -> State[dict[str, Any]] | dict[str, Any]:
     """The run's last state."""
-    bad = [f"{each.source}: {each.result}" for each in drills if each.result not in ("good", "nothing_to_drill")]
+    bad = [f"{each.source}: {each.result}" for each in drills if each.result not in HARMLESS]
     if bad:
         return Failed(message=", ".join(bad))
     if not any(each.result == "good" for each in drills):
-        return Completed(name="NothingToDrill", message="No source has a good backup yet.", data=result)
+        said = "; ".join(f"{each.source}: {each.result}" for each in drills) or "there is no source"
+        return Completed(name="NothingToDrill", message=f"Nothing was drilled: {said}.", data=result)
     return result
 
 

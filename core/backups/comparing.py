@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core.backups.errors import NothingToDrill, RestoreDiffers, ToolTooOld
+from core.backups.errors import NoTarget, NothingToDrill, RestoreDiffers, ToolTooOld
 from core.backups.manifest import Manifest
 from core.backups.place import Fingerprint
 from core.errors import PilothouseError, named
 
-Result = Literal["good", "differs", "extension_mismatch", "version_mismatch", "failed", "nothing_to_drill"]
+Result = Literal["good", "differs", "extension_mismatch", "version_mismatch", "failed", "nothing_to_drill", "no_target"]
 WORST_FIRST: tuple[Result, ...] = (
     "failed",
     "differs",
     "version_mismatch",
     "extension_mismatch",
+    "no_target",
     "nothing_to_drill",
     "good",
 )
+HARMLESS: tuple[Result, ...] = ("good", "no_target", "nothing_to_drill")
+"""Those that say nothing against the backup."""
 SHOWN = 20
 """Differences that are told of; the others are counted."""
 _VERSION = re.compile(r"(\d+)")
@@ -86,6 +89,8 @@ def result_of(error: PilothouseError, saved: str = "", target: str = "") -> Resu
         return "extension_mismatch"
     if isinstance(error, NothingToDrill):
         return "nothing_to_drill"
+    if isinstance(error, NoTarget):
+        return "no_target"
     if isinstance(error, RestoreDiffers):
         return "differs"
     if isinstance(error, ToolTooOld) or (error.code == "restore_failed" and is_older(target, saved)):

@@ -71,6 +71,12 @@ class NothingToDrill(PilothouseError):
     code = "nothing_to_drill"
 
 
+class NoTarget(PilothouseError):
+    """Nothing can be made for a while to drill in, and the source names no ``drill_target``."""
+
+    code = "no_target"
+
+
 class RestoreFailed(PilothouseError):
     """The restore broke off; its target is not complete."""
 

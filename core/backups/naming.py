@@ -2,6 +2,8 @@
 
 import hashlib
 
+DRILLS = "pilothouse_drill_"
+"""What all that a drill makes for a while begins with."""
 LONGEST = 63
 """Bytes of a name in PostgreSQL, which cuts longer ones off without a word; MySQL takes 64 characters."""
 WORD = 8

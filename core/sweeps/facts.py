@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from core.backups.comparing import HARMLESS
 from core.backups.guards import Rhythm, check_freshness
 from core.backups.sources import units_of
 from core.errors import DatabaseUnavailable
@@ -95,7 +96,7 @@ class DrillFact(_OurFact):
             return Observation("unknown", "no_drill", words)
         drill = found[0]
         facts = _drill_facts(drill, now)
-        if drill.result not in ("good", "nothing_to_drill"):
+        if drill.result not in HARMLESS:
             words = f"The drill of {self._name} on {_shown(drill.at)} ended as {drill.result}: its backup cannot be trusted."
             return Observation("down", drill.result, f"{words} `pilothouse drill {self._name}` tries again.", facts=facts)
         due = Rhythm(self._settings.backups.drill_schedule, self._settings.timezone, self._grace()).due(now)
@@ -104,8 +105,8 @@ class DrillFact(_OurFact):
                 f"{self._name} was last drilled on {drill.at:%Y-%m-%d %H:%M} UTC; a drill was due on {due:%Y-%m-%d %H:%M} UTC."
             )
             return Observation("degraded", "drill_late", words, facts=facts)
-        if drill.result == "nothing_to_drill":
-            return Observation("up", message=f"{self._name} had no backup that could be drilled.", facts=facts)
+        if drill.result != "good":
+            return Observation("up", message=f"{self._name} had no backup that could be drilled ({drill.result}).", facts=facts)
         return Observation("up", facts=facts)
 
 

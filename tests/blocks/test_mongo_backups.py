@@ -17,16 +17,18 @@ import pymongo
 import pytest
 from pydantic import SecretStr
 
-from blocks.mongo_backups import MongoServer
+from blocks.mongo_backups import OWN, MongoServer
 from blocks.pipe import store_part
 from blocks.pipe_reading import reading_part
+from blocks.restoring import as_target
 from blocks.storage_folder import ObjectFolder
 from core.backups.errors import BackupDamaged, PlaceUnavailable, RestoreFailed, TargetNotEmpty
-from core.backups.manifest import PartRecord
+from core.backups.manifest import Manifest, PartRecord
 from core.backups.place import Fingerprint
 from tests.prefect_server import free_port
 from tests.waiting import eventually
 
+NOW = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
 FOLDER = "mongo/2026/01/31/020000Z-abc/"
 
 
@@ -140,6 +142,39 @@ async def test_what_is_destroyed_comes_back(mongo: MongoStandIn, store: ObjectFo
     assert seen(mongo)["notes"] == before["notes"]
     with pytest.raises(RestoreFailed, match="no such collection"):
         await put_back(source, records, store, only="nothing")
+
+
+@pytest.mark.parametrize("whole_server", [False, True])
+async def test_a_drill_beside_the_source_touches_nothing_else(
+    mongo: MongoStandIn, store: ObjectFolder, whole_server: bool
+) -> None:
+    fill(mongo)
+    with pymongo.MongoClient[Any](mongo.url) as client:
+        client["other"]["things"].insert_one({"a": 1})
+        source = place(mongo).model_copy(update={"all_databases": whole_server})
+        records, fingerprint = await saved(source, store)
+        shape: dict[str, Any] = {
+            "id": "i",
+            "source": "s",
+            "engine": "mongo",
+            "started_at": NOW,
+            "finished_at": NOW,
+            "server": "x",
+        }
+        databases = ("other", "shop") if whole_server else ("shop",)
+        manifest = Manifest(**shape, parts=(), counts=dict(fingerprint.counts), databases=databases)
+        before = seen(mongo)
+        async with source.beside("pilothouse_drill_x_") as beside:
+            scratch = as_target(beside, manifest)
+            assert isinstance(scratch, MongoServer)
+            await put_back(scratch, records, store)
+            assert await scratch.fingerprint(fingerprint) == fingerprint
+            assert seen(mongo) == before
+            made = {name for name in client.list_database_names() if name.startswith("pilothouse_drill_x_")}
+            assert made == {f"pilothouse_drill_x_{name}" for name in (*databases, "probe")}
+            assert (await saved(source, store))[1].counts == fingerprint.counts, "a drill is not backed up"
+        assert sorted(name for name in client.list_database_names() if name not in OWN) == ["other", "shop"]
+        assert seen(mongo) == before
 
 
 async def test_a_stream_that_is_cut_off_is_noticed(mongo: MongoStandIn) -> None:
