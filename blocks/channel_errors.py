@@ -1,18 +1,22 @@
 """What went wrong with a channel, as our errors: whether waiting helps, what to do, and nothing of its address."""
 
+import json
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from blocks.openai_errors import retry_after
+from core.alerts.message import Message
 from core.errors import ChannelRefused, ChannelUnavailable
 from core.logs import clean
 
 QUOTED = 200
 """Characters of the other side's own words."""
 WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
+LOOKED_FOR = 100
+"""Entries of a message that are looked for in what the other side said."""
 LONGEST_WAIT = 3600.0
 """Seconds: whoever asks for more is asked again all the same."""
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.I)
@@ -21,12 +25,14 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.I)
 class Words:
     """Quotes what the other side said, without the channel's address and without what it was sent."""
 
-    def __init__(self, url: str, sent: Iterable[str] = ()) -> None:
+    def __init__(self, url: str, message: Message) -> None:
         parts = urlsplit(url)
         pieces = {parts.query, parts.path, *parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))}
         pieces |= {unquote(piece) for piece in pieces} | {parts.password or "", parts.username or ""}
         self._secret = sorted((piece for piece in pieces if len(piece) >= 8), key=len, reverse=True)
-        self._sent = [start for text in sent if len(start := " ".join(text.split())[:20]) >= 12]
+        sent = (message.title, *message.lines, *(value for _, value in message.facts), *message.entries[:LOOKED_FOR])
+        starts = [start for text in sent if len(start := " ".join(text.split())[:20]) >= 12]
+        self._sent = [*starts, *(json.dumps(start)[1:-1] for start in starts)]
 
     def quote(self, text: str) -> str:
         """On one line, cut; where it begins to repeat what it was sent, it ends."""

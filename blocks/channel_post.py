@@ -7,6 +7,7 @@ address, its path or a part of its query; the libraries' own errors, which do, g
 import asyncio
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -57,6 +58,7 @@ class Post:
 
     def __init__(self, way: Way) -> None:
         self._way = way
+        self._sockets: list[socket.socket] = []
         self.reply: Reply | None = None
 
     def post(self, url: str, json: object, headers: Mapping[str, str], verify: str | None = None, **ignored: object) -> Reply:
@@ -66,9 +68,13 @@ class Post:
         """
         import requests  # noqa: PLC0415  (a tenth of a second that the command line need not wait)
 
+        from blocks.channel_sockets import noting  # noqa: PLC0415
+
         by = monotonic() + self._way.timeout
         with requests.Session() as session:
             session.trust_env = False
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, noting(self._sockets))
             with session.post(
                 url,
                 data=encoded(json),
@@ -81,6 +87,12 @@ class Post:
             ) as answer:
                 self.reply = Reply(answer.status_code, answer.headers, _beginning(answer, by))
         return self.reply
+
+    def end(self) -> None:
+        """Break it off from another thread: whatever it waits for, it waits no longer."""
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 def encoded(body: object) -> bytes:
@@ -95,22 +107,24 @@ async def sent(way: Way, work: Callable[[Post], object]) -> Reply:
     """
     for noisy in ("urllib3.connection", "urllib3.connectionpool"):  # they tell the whole address, some even in warnings
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    late = ChannelUnavailable(f"{way.who} did not answer within {way.timeout:g} s.")
-    outcome: Reply | PilothouseError = late
-    with suppress(TimeoutError):
-        async with asyncio.timeout(way.timeout + GRACE):  # a server may send its headers byte by byte
-            outcome = await _aside(lambda: _outcome(way, work))
+    post = Post(way)
+    outcome: Reply | PilothouseError = ChannelUnavailable(f"{way.who} did not answer within {way.timeout:g} s.")
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(way.timeout + GRACE):  # a server may send its headers byte by byte
+                outcome = await _aside(lambda: _outcome(way, post, work))
+    finally:
+        post.end()
     if isinstance(outcome, PilothouseError):
         raise outcome
     return outcome
 
 
-def _outcome(way: Way, work: Callable[[Post], object]) -> Reply | PilothouseError:
+def _outcome(way: Way, post: Post, work: Callable[[Post], object]) -> Reply | PilothouseError:
     """Given back and not raised, so that what is raised from it in the end has no other error behind it."""
     import requests  # noqa: PLC0415
     import urllib3  # noqa: PLC0415
 
-    post = Post(way)
     try:
         work(post)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:

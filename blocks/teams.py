@@ -62,7 +62,7 @@ class TeamsChannel(Block):
         way = Way(who, url, self.timeout, self.proxy.get_secret_value() if self.proxy else None, self.ca_file)
         card = connector(message) if self.kind == "connector" else adaptive(message, wrap=self.wrap)
         reply = await sent(way, lambda post: _carry(card, way, post))
-        words = Words(url, (message.title, *message.lines))
+        words = Words(url, message)
         return (of_connector if self.kind == "connector" else of_workflow)(who, reply, words)
 
 

@@ -62,7 +62,7 @@ class WebhookChannel(Block):
         def work(post: Post) -> None:
             post.post(url, body_of(message), headers)
 
-        words = Words(url, (message.title, *message.lines))
+        words = Words(url, message)
         return judged(who, await sent(way, work), words)
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from time import monotonic
@@ -20,6 +21,7 @@ from core.settings_alerts import ChannelSettings
 from tests.prefect_server import RunningServer
 from tests.teams_rules import texts_of
 from tests.teams_service import BARE, CONNECTOR, FAILED, SECRET, WORKFLOW, Teams, teams_service
+from tests.waiting import eventually
 
 TOLD = Message("0193-1", "firing", "数据库 dify_db is down", "critical", ("It refuses connections.",), (("Since", "08:30"),))
 RATE = FAILED.format(429)
@@ -169,6 +171,7 @@ async def test_a_broken_or_stalled_answer_is_worth_another_try(teams: Teams, pat
     error = await failure(channel(teams, path, timeout=0.3))
     assert isinstance(error, ChannelUnavailable)
     assert monotonic() - began < 3
+    await eventually(lambda: "channel" not in {thread.name for thread in threading.enumerate()}, what="its thread has ended")
     await channel(teams, path).send(TOLD)
     assert len(teams.delivered) == 1
 

@@ -96,6 +96,20 @@ async def test_what_it_says_is_quoted_without_address_and_contents(endpoint: Tea
     assert raised.value.message.endswith(words)
 
 
+async def test_an_echo_of_what_was_sent_is_not_quoted(endpoint: Teams) -> None:
+    told = Message(
+        "1",
+        "firing",
+        "数据库 postgres_main 不可用，请尽快处理此告警，谢谢",
+        "critical",
+        facts=(("a", "b"), ("Login", "only-for-operators")),
+    )
+    for body in (json.dumps({"echo": told.title}), f'{{"echo": "{told.title}"}}', "got Login=only-for-operators"):
+        endpoint.does(f"200 {body}")
+        words = (await channel(endpoint.url()).send(told)).words
+        assert words in {'{"echo": "…', "got Login=…"}
+
+
 async def test_a_header_that_is_none_is_refused_without_telling_it(endpoint: Teams) -> None:
     for value in ("geheim\r\nX-Other: 1", "geheim 张"):
         with pytest.raises(ChannelRefused, match="a header is not of the form") as raised:
