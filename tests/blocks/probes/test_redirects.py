@@ -114,6 +114,7 @@ async def test_a_service_elsewhere_cannot_lead_to_this_machine(host: str, inner:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy}")
         found = await seen("http", "http://shop.example.com/")
     assert (found.state, found.code) == ("down", "redirect")
+    assert found.message.startswith("It sends on to a loopback address")
     assert inner.seen == []
 
 
