@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from core.addresses import postgres_url, prefect_database_url, reachable_host, redis_url
 from core.model_catalogue import ModelType
 from core.settings_access import AccessSettings, LdapSettings
-from core.settings_alerts import AlertSettings, ChannelSettings
+from core.settings_alerts import AlertSettings, ChannelSettings, fallbacks_known
 from core.settings_backups import (
     OWN_SOURCES,
     BackupSettings,
@@ -214,4 +214,5 @@ class Settings(Section):
             raise ValueError("workers above 1 share their streams over Redis or Valkey: expected redis.url (REDIS_URL) as well")
         names_known(self.sources, self.sets, self.targets, self.hooks)
         changes_fit(self.changes, [*self.sources, *self.sets, *OWN_SOURCES])
+        fallbacks_known(self.channels)
         return self

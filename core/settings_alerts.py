@@ -1,6 +1,7 @@
 """Alerts: ``[alerts]`` when they go out, ``[channels.X]`` where they go."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -73,3 +74,11 @@ class AlertSettings(Section):
     """Hours after which a message that could not be sent is given up, visibly."""
     keep_days: Annotated[float, Field(gt=0, le=3650)] = 365.0
     """Days that alerts which are over are kept."""
+
+
+def fallbacks_known(channels: Mapping[str, ChannelSettings]) -> None:
+    """Returns when every fallback is another channel. Raises ``ValueError`` that begins with the key."""
+    for name, channel in channels.items():
+        if channel.fallback is not None and (channel.fallback not in channels or channel.fallback == name):
+            others = ", ".join(other for other in channels if other != name) or "none is configured"
+            raise ValueError(f"channels.{name}.fallback: expected another channel: {others}")

@@ -2,6 +2,8 @@
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from core.alerts.delivering import LIMIT, Delivery
 from core.errors import PilothouseError
@@ -16,10 +18,11 @@ from tasks.retrying import NOWHERE
     persist_result=False,
     result_storage=NOWHERE,
 )
-async def send_notice(delivery: Delivery) -> None:
-    """Send it; what came back is in the delivery. Raises what ``Delivery.attempt`` raises, told by its code: what a channel
-    answers may quote the message."""
+async def send_notice(delivery: Delivery) -> State[None]:
+    """Send it; what came of it is in the delivery. The state tells a failure by its code: what a channel answers may quote the
+    message. Returned and not raised, since a channel that is away is no error of ours to be traced in the log at every try."""
     try:
         await delivery.attempt()
     except PilothouseError as error:
-        raise type(error)(f"{error.code}: the outbox says why.", retry_after=error.retry_after) from None
+        return Failed(message=f"{error.code}: the outbox says why.")
+    return Completed()

@@ -72,7 +72,7 @@ def message_of(tellings: Sequence[Telling], message_id: str, voice: Voice, calm:
     lead = max(tellings, key=lambda each: (each.word != "resolved", RANKS[each.alert.severity], -each.since.timestamp()))
     kind = _kind(lead)
     severity = worst(each.alert.severity for each in tellings if (each.word != "resolved") == (kind != "resolved"))
-    critical = severity == "critical" and kind != "resolved"
+    critical = severity == "critical" and kind == "firing"
     said_alone = len(tellings) == 1
     return Message(
         id=message_id,
@@ -172,7 +172,7 @@ def _lines(telling: Telling, language: Language, calm: timedelta) -> tuple[str, 
 def _facts(telling: Telling, voice: Voice) -> tuple[tuple[str, str], ...]:
     language, alert = voice.language, telling.alert
     facts = [(fact(name, language), value) for name, value in alert.facts.items()]
-    ours = [("Platform", alert.platform), ("Since", at(telling.since, voice.zone))]
+    ours = [("Platform", alert.platform), ("Since", at(telling.since, voice.zone) if alert.lasting else "")]
     if telling.until is not None and telling.word == "resolved":
         ours.append(("Until", at(telling.until, voice.zone)))
     if not alert.lasting and telling.times > 1:
