@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from core.addresses import http_url
+from core.settings_checks import refuse_headers
 from core.settings_services import Severity
 from core.settings_types import HttpUrl, Section, secret
 
+PERSON = re.compile(r"\s*[^<>\s][^<>]*<\s*[^<>\s]+\s*>\s*")
 CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -20,7 +22,15 @@ def clock(value: str) -> str:
     return value
 
 
+def mention(value: str) -> str:
+    """Somebody's name and the address that they sign in with."""
+    if not PERSON.fullmatch(value):
+        raise ValueError("expected a name and an address such as On Call <oncall@example.com>")
+    return value
+
+
 Clock = Annotated[str, AfterValidator(clock)]
+Mention = Annotated[str, AfterValidator(mention)]
 
 
 class ChannelSettings(Section):
@@ -38,7 +48,7 @@ class ChannelSettings(Section):
     """Only of these services, as names or patterns (``dify-*``); empty: all."""
     platforms: tuple[str, ...] = ()
     """The same for platforms."""
-    mentions: tuple[str, ...] = ()
+    mentions: tuple[Mention, ...] = ()
     """Who is named on a card of a critical alert: ``On Call <oncall@example.com>``."""
     headers: dict[str, SecretStr] = Field(default={})
     """Webhook: sent with each request."""
@@ -54,6 +64,18 @@ class ChannelSettings(Section):
     timeout: Annotated[float, Field(gt=0, le=120)] = 20.0
     per_second: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Requests to this channel at most."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        """Nothing is there that its kind would ignore, and what is there can be sent."""
+        refuse_headers({name: value.get_secret_value() for name, value in self.headers.items()})
+        if self.headers and self.kind != "webhook":
+            raise ValueError('headers are sent by kind = "webhook" alone: expected none here')
+        if not self.wrap and self.kind != "teams":
+            raise ValueError('wrap = false is for kind = "teams" alone: leave it out here')
+        if self.mentions and self.kind != "teams":
+            raise ValueError('mentions are for kind = "teams" alone: nothing else can name people; leave them out here')
+        return self
 
 
 class AlertSettings(Section):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from blocks.channels import channel_of
@@ -112,8 +113,9 @@ async def test_an_echo_of_what_was_sent_is_not_quoted(endpoint: Teams) -> None:
 
 async def test_a_header_that_is_none_is_refused_without_telling_it(endpoint: Teams) -> None:
     for value in ("geheim\r\nX-Other: 1", "geheim 张"):
+        block = WebhookChannel(name="pager", url=SecretStr(endpoint.url()), headers=SecretDict({"Authorization": value}))
         with pytest.raises(ChannelRefused, match="a header is not of the form") as raised:
-            await channel(endpoint.url(), Authorization=value).send(TOLD)
+            await block.send(TOLD)
         assert "geheim" not in raised.value.message
     assert endpoint.bodies == []
 

@@ -1,28 +1,55 @@
-"""Channels as the configuration names them: a fallback is another channel, a time of day is one."""
+"""Channels in the settings: what each kind can send, and what it would ignore."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from core.settings import Settings
+from core.config import load_settings
+from core.errors import ConfigurationInvalid
 
-HOOK = {"kind": "webhook", "url": "http://127.0.0.1/x"}
-
-
-def with_channels(**channels: dict[str, Any]) -> Settings:
-    return Settings.model_validate({"data_dir": Path("/nowhere"), "channels": channels})
+URL = "https://prod.example.com/workflows/1?sig=geheim-12345"
 
 
-@pytest.mark.parametrize("fallback", ["a", "c"])
-def test_a_fallback_is_another_channel(fallback: str) -> None:
-    assert with_channels(a=HOOK | {"fallback": "b"}, b=HOOK).channels["a"].fallback == "b"
-    with pytest.raises(ValidationError, match=r"channels.a.fallback: expected another channel: b"):
-        with_channels(a=HOOK | {"fallback": fallback}, b=HOOK)
+def refused(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "pilothouse.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationInvalid) as caught:
+        load_settings(config=file, overrides={"data_dir": tmp_path})
+    assert "geheim" not in caught.value.message
+    return caught.value.message
 
 
-@pytest.mark.parametrize("clock", ["9:00", "24:00", "09:60", "morning", "09:00:00"])
-def test_a_time_of_day_is_one(clock: str) -> None:
-    with pytest.raises(ValidationError, match="such as 09:00"):
-        with_channels(a=HOOK | {"alive": clock})
+def channel(kind: str, more: str) -> str:
+    return f'[channels.ops]\nkind = "{kind}"\nurl = "{URL}"\n{more}\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "words"),
+    [
+        ("teams", 'headers = { Authorization = "geheim" }', 'headers are sent by kind = "webhook" alone'),
+        ("webhook", 'headers = { "X Key" = "geheim" }', "headers: expected names such as X-Api-Key"),
+        ("webhook", 'headers = { X-Key = "geheim\\r\\nHost: x" }', "headers: X-Key holds a line break"),
+        ("webhook", "wrap = false", "leave it out here"),
+        ("teams_connector", 'mentions = ["A <a@b.c>"]', 'mentions are for kind = "teams" alone'),
+        ("teams", 'mentions = ["oncall@example.com"]', "expected a name and an address such as On Call <oncall@example.com>"),
+        ("teams", 'fallback = "ops"', "channels.ops.fallback"),
+        ("teams", 'alive = "9 o\'clock"', "expected a time of day such as 09:00"),
+        ("slack", "", "channels.ops.kind"),
+    ],
+)
+def test_a_channel_that_cannot_work_is_refused(tmp_path: Path, kind: str, more: str, words: str) -> None:
+    assert words in refused(tmp_path, channel(kind, more))
+
+
+def test_an_address_that_is_none_is_refused_without_telling_it(tmp_path: Path) -> None:
+    text = channel("teams", "").replace("https://prod", "ftp://geheim")
+    assert "expected an address such as https://host:port/path" in refused(tmp_path, text)
+
+
+def test_a_channel_is_read_with_its_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "pilothouse.toml"
+    file.write_text(channel("teams", 'mentions = ["张伟 <zhang.wei@example.com>"]\nwrap = false'))
+    read = load_settings(config=file, overrides={"data_dir": tmp_path}).channels["ops"]
+    assert read.url.get_secret_value() == URL
+    assert "geheim" not in repr(read)
+    assert (read.mentions, read.wrap) == (("张伟 <zhang.wei@example.com>",), False)
