@@ -22,7 +22,7 @@ HTTP = ("http", "https")
 ADDRESSES: Mapping[str, Address] = {
     "http": Address(HTTP, "https://host:port/path"),
     "tcp": Address(("tcp",), "tcp://host:port", "port"),
-    "dns": Address(("dns",), "dns://name, or dns://server/name", "any"),
+    "dns": Address(("dns",), "dns://name, or dns://server/name"),
     "tls": Address(("tls", "https"), "tls://host:port"),
     "icmp": Address(("icmp",), "icmp://host"),
     "postgres": Address(("postgres", "postgresql"), "postgresql://user:password@host:5432/database", "any"),
@@ -79,7 +79,7 @@ def refuse_address(check: str, url: str | None) -> None:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError(message) from None
-    if not host or (rule.place == "port" and port is None):
+    if not host or port == 0 or (rule.place == "port" and port is None):
         raise ValueError(message)
 
 

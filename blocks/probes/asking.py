@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import gaierror
 from time import perf_counter
 
 import aiohttp
@@ -100,8 +101,8 @@ async def _asked(question: Question, where: str) -> Answer | Observation:
             return _misled(str(misled), configured=hop == 0 and question.led_from is None)
         except aiohttp.ClientError as error:
             return broken(error, here)
-        except OSError as error:
-            return failed(error, here)
+        except (OSError, UnicodeError) as error:  # the latter for punycode that means nothing
+            return failed(error if isinstance(error, OSError) else gaierror(), here)
         if location is None or not question.redirects:
             return answer
         try:
@@ -203,7 +204,7 @@ def _misled(place: str, *, configured: bool) -> Observation:
 
 
 def _authority(url: URL) -> tuple[str, int]:
-    return url.host or "", url.port or (443 if url.scheme == "https" else 80)
+    return url.raw_host or "", url.port or (443 if url.scheme == "https" else 80)
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -80,6 +80,8 @@ class LdapProbe:
             return late(where, self._limit)
         except (LDAPExceptionError, OSError):
             return cut(where) if trust.failure is None else failed(trust.failure, where)
+        except (LookupError, ValueError, TypeError, AttributeError):  # its parser, fed with what is no LDAP
+            return Observation("down", "protocol", f"{where} does not answer in LDAP: are scheme and port right?")
         finally:
             with suppress(LDAPExceptionError, OSError):  # it says goodbye even on a connection that broke
                 connection.unbind()

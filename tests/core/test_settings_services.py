@@ -66,6 +66,8 @@ def test_addresses_that_a_check_takes(check: str, url: str | None) -> None:
         ("http", "http:///path", 'check = "http" needs a url such as https://host:port/path'),
         ("http", "http://ho st/", 'check = "http" needs a url such as https://host:port/path, without spaces'),
         ("tcp", "tcp://host", 'check = "tcp" needs a url such as tcp://host:port'),
+        ("tcp", "tcp://host:0", 'check = "tcp" needs a url such as tcp://host:port'),
+        ("dns", "dns://", 'check = "dns" needs a url such as dns://name, or dns://server/name'),
         ("ldap", "http://dc", 'check = "ldap" needs a url such as ldaps://host, ldap://host or ldap+starttls://host'),
         ("redis", "http://cache", 'check = "redis" needs a url such as redis://:password@host:6379/0'),
     ],

@@ -157,8 +157,9 @@ async def test_failures_to_connect_have_names() -> None:
         port = server.getsockname()[1]
     refused = await seen("http", f"http://127.0.0.1:{port}/")
     assert (refused.state, refused.code) == ("down", "refused")
-    unknown = await seen("http", "https://no-such-host.invalid/")
-    assert (unknown.state, unknown.code) == ("down", "name")
+    for host in ("no-such-host.invalid", "a..b", "xn--a", f"{'x' * 70}.invalid", "bücher.invalid", "256.256.256.256"):
+        unknown = await seen("http", f"https://{host}/")
+        assert (unknown.state, unknown.code) == ("down", "name"), host
 
 
 @pytest.mark.parametrize(

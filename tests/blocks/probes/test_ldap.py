@@ -84,6 +84,15 @@ async def test_an_empty_password_never_gets_to_a_server() -> None:
         await seen("ldap", "ldap://cn=admin:@127.0.0.1:1")
 
 
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH\r\n", b"\x30\x03\x02\x01", b"\x00" * 50, b"\x30\x84\xff\xff\xff\xff", b"0\x05\x34abc"]
+)
+async def test_garbage_in_place_of_ldap(answer: bytes) -> None:
+    async with saying(answer) as port:
+        found = await seen("ldap", f"ldap://127.0.0.1:{port}", timeout=1)
+    assert found.state == "down"
+
+
 async def test_what_is_no_directory() -> None:
     async with saying(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
         found = await seen("ldap", f"ldap://127.0.0.1:{port}", timeout=2)

@@ -1,5 +1,6 @@
 """Redirects and proxies: where a probe lets itself be sent, and where it does not."""
 
+import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.looking import seen
 from tests.blocks.probes.serving import serving
 
@@ -199,3 +201,36 @@ async def test_a_proxy_that_is_away_is_not_the_service_s_fault(monkeypatch: pyte
         found = await seen("http", f"{scheme}://shop.invalid/")
         assert (found.state, found.code) == ("unreachable", "proxy")
         assert "hunter2" not in found.message
+
+
+async def test_a_certificate_is_looked_at_through_a_proxy(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy connects to where the tests' server is, whatever the name; what it is asked for is the name."""
+    asked: list[bytes] = []
+
+    async def well(request: web.Request) -> web.Response:
+        return web.Response(text="through")
+
+    async with serving({"/": well}, tls=authority.serving("shop.invalid", ends=20)) as port:
+
+        async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
+            inward, outward = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(_carried(reader, outward), _carried(inward, writer), return_exceptions=True)
+
+        async with await asyncio.start_server(tunnel, "127.0.0.1") as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+            found = await seen("http", "https://shop.invalid/", contains="through", ca_file=authority.file)
+            other = await seen("http", "https://other.invalid/", ca_file=authority.file)
+    assert (found.state, found.code) == ("degraded", "expires_soon")
+    assert other.code == "wrong_name"
+    assert asked == [b"CONNECT shop.invalid:443 HTTP/1.1", b"CONNECT other.invalid:443 HTTP/1.1"]
+
+
+async def _carried(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
