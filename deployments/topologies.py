@@ -156,7 +156,7 @@ def _keep(found: Imported, project: Project, file: Path, replace: bool) -> None:
         if not replace:
             listed = "\n".join(f"  {line}" for line in changed)
             raise ConfigurationInvalid(
-                f"{file} differs and is left as it is:\n{listed}\nUse --replace, or --out for another file."
+                f"{file} differs and is left as it is:\n{listed}\nUse --replace, or --name for another platform."
             )
         file.replace(file.with_suffix(".toml.old"))
     file.parent.mkdir(parents=True, exist_ok=True)

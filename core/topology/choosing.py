@@ -19,6 +19,8 @@ from core.topology.reading import parts_of
 STORES = {"postgres": "postgresql", "mysql": "mysql", "redis": "redis", "mongo": "mongodb", "ldap": "ldap", "weaviate": "http"}
 """Kinds that log in or speak a protocol of their own, and the scheme of their addresses."""
 _PATHS = {"postgres": "/postgres", "mysql": "/information_schema", "redis": "/0", "mongo": "/admin"}
+_FOLDERS = {"docker", "compose", "docker-compose", "deploy", "deployment", "deployments"}
+"""Folders of a platform's repository whose names say nothing of it."""
 _PAGES = {80, 3000, 5000, 8000, 8080, 8081, 8888}
 """Ports inside a container behind which there is most likely a web server."""
 
@@ -64,7 +66,14 @@ def imported(project: Project, place: Place, name: str | None = None) -> Importe
             table["hints"] = list(hints[part.key])
         chosen.append(Chosen(part.key, table))
         findings += [Finding(note.level, part.key, note.message) for note in notes]
-    return Imported(name or str(project.resolved.get("name") or "topology"), tuple(chosen), tuple(findings))
+    return Imported(name or _name(project), tuple(chosen), tuple(findings))
+
+
+def _name(project: Project) -> str:
+    """The project's name; for one that is called by a folder like ``dify/docker``, that of the folder above."""
+    name = str(project.resolved.get("name") or "topology")
+    above = re.sub(r"[^a-z0-9_-]+", "-", project.folder.parent.name.lower()).strip("-_")
+    return above if above and name in _FOLDERS and name == project.folder.name.lower() else name
 
 
 class _Choosing:
@@ -97,7 +106,8 @@ class _Choosing:
             return _over_http(at, own, notes)
         if known is not None and known.weak and (at := self._outside(part, known.port)) is not None:
             return _as_weak(at, known)
-        return self._guessed(part, own, notes)
+        # What a container says of its own health is worth more than that some port answers.
+        return {} if part.healthcheck and self._place.docker else self._guessed(part, own, notes)
 
     def _as_known(self, part: Part, known: Known, notes: list[Finding]) -> dict[str, object]:
         at = self._outside(part, known.port)

@@ -170,6 +170,19 @@ def test_another_host_and_its_docker(tmp_path: Path) -> None:
     assert "not reached from here: 127.0.0.1" in said(away, "loopback")
 
 
+def test_a_container_s_own_health_is_worth_more_than_an_open_port(tmp_path: Path) -> None:
+    compose = "services: {a: {image: a, ports: ['7001:7000'], healthcheck: {test: 'celery inspect ping'}}}"
+    assert tables(imported_from(tmp_path, compose, place=Place(docker=True)))["a"] == {"check": "docker"}
+    assert tables(imported_from(tmp_path, compose))["a"] == {"check": "tcp", "url": "tcp://127.0.0.1:7001"}
+
+
+def test_a_folder_called_docker_gives_no_name(tmp_path: Path) -> None:
+    folder = tmp_path / "Some Platform" / "docker"
+    folder.mkdir(parents=True)
+    assert imported_from(folder, "services: {a: {image: a}}").name == "some-platform"
+    assert imported_from(folder, "{name: docker-of-mine, services: {a: {image: a}}}").name == "docker-of-mine"
+
+
 @pytest.mark.parametrize(
     ("service", "check"),
     [
