@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,19 @@ def read_project(asked: Asked) -> Project:
         unset=unset_of(said),
         warnings=tuple(dict.fromkeys((*warnings, *reading.notes, *located.notes))),
     )
+
+
+def check_files(files: Sequence[Path], env_file: Path | None, folder: Path) -> None:
+    """Returns when Compose would take the files together as they are, with ``folder`` for what is relative in them.
+
+    Stricter than ``read_project``: every ``env_file`` of a service has to be there. Raises ``ConfigurationInvalid``, ``PartMissing``.
+    """
+    options = ["--project-directory", str(folder), *(word for file in files for word in ("--file", str(file)))]
+    options += ["--env-file", str(env_file)] if env_file is not None else []
+    try:
+        _Reading(_program("carried"), folder, options, Asked(tuple(str(file) for file in files))).model([], [])
+    except _MissingEnvFile as missing:
+        raise ConfigurationInvalid(f"A service's env_file is not there: {missing.message}.") from None
 
 
 class _Reading:

@@ -21,10 +21,11 @@ _WRAPPED = re.compile(rf"\b(?:tcp|host|server|hostaddr)\s*[(=]\s*({_NAME})", re.
 _WITH_PORT = re.compile(rf"(?<![\w.@:/-])({_NAME}):(\d{{2,5}})(?!\d)")
 _AFTER_AT = re.compile(rf"@({_NAME}):(\d{{2,5}})(?!\d)")
 _HOST_KEY = re.compile(
-    r"(?:^|_)(HOST|HOSTS|HOSTNAME|SERVER|SERVERS|ADDR|ADDRESS|ADDRESSES|ENDPOINT|ENDPOINTS|URL|URI|DSN|BROKER|BROKERS|NODES?|SEEDS|"
-    r"PEERS|UPSTREAM|BACKEND|SERVICE|PGHOST|DOMAIN|IP|CONNECTION|CONNECT|SOURCE|CLUSTER)(?:_?\d+)?$|HOST$|ADDR$",
+    r"(?:^|_)(HOSTS?|HOSTNAME|SERVERS?|ADDR|ADDRESS|ADDRESSES|ENDPOINTS?|URL|URI|DSN|BROKERS?|NODES?|SEEDS|PEERS|UPSTREAM|PGHOST)"
+    r"(?:_?\d+)?$|HOST$|ADDR$",
     re.IGNORECASE,
 )
+"""Variables whose value may be a bare name of a host; ``DB_CONNECTION`` and ``CACHE_BACKEND`` mostly hold a kind."""
 _HOSTS = {"host.docker.internal", "gateway.docker.internal", "host-gateway", "172.17.0.1"}
 """By these a container reaches what its host publishes."""
 _OF_A_STORE = re.compile(

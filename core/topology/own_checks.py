@@ -7,6 +7,9 @@ from core.topology.composed import Part
 from core.topology.known import Known
 
 _URL = re.compile(r"(https?)://([^\s/\"'@]*@)?([^\s/:\"'\\)]+|\[::1\])(?::([^\s/\"'\\);]+))?(/[^\s\"'\\|;)&>]*)?")
+_BARE = re.compile(r"(?:^|[\s\"'])(localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?=[:/])")
+"""What curl and wget take for an address without its scheme."""
+_BY_SHELL = re.compile(r"/dev/tcp/(?:localhost|127\.0\.0\.1)/(\d+).*?\bGET (/\S*) HTTP", re.DOTALL)
 _PORT = re.compile(r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|::1)[\s:/]+(\d{2,5})\b")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-(\w+))?\}?")
 _FORMATTED = re.compile(r"getenv\(\s*['\"](\w+)['\"]\s*(?:,\s*['\"]?(\d+))?|environ(?:\.get\()?\[?['\"](\w+)['\"]")
@@ -39,6 +42,8 @@ class OwnCheck:
 def own_check(part: Part) -> OwnCheck:
     """What the healthcheck of a service asks of the service itself."""
     text = " ".join(part.healthcheck[1:] if part.healthcheck[:1] in {("CMD",), ("CMD-SHELL",)} else part.healthcheck)
+    if re.search(r"\b(curl|wget)\b", text):
+        text = _BARE.sub(r" http://\1", text)
     for scheme, login, host, port_text, path_text in _URL.findall(text):
         if host.lower() not in _HERE | part.names:
             continue
@@ -48,6 +53,9 @@ def own_check(part: Part) -> OwnCheck:
             continue
         sends = bool(mark or login or _SENDS.search(text))
         return OwnCheck(port, path, scheme == "https", sends, "curl" in text and not _FAILS.search(text))
+    if (by_shell := _BY_SHELL.search(text)) is not None and "$" not in by_shell.group(2):
+        path, mark, _ = by_shell.group(2).partition("?")
+        return OwnCheck(int(by_shell.group(1)), path, cut=bool(mark))
     ports = _PORT.search(text)
     kind = next((kind for pattern, kind in _KINDS if pattern.search(text)), None)
     return OwnCheck(port=int(ports.group(1)) if ports else None, kind=kind)

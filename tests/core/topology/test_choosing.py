@@ -85,6 +85,11 @@ def test_an_own_healthcheck_is_asked_at_the_published_port(tmp_path: Path) -> No
             image: a
             ports: ["9005:80"]
             healthcheck: {test: "curl -s http://localhost"}
+          bare: {image: a, ports: ["9011:8080"], healthcheck: {test: ["CMD", "wget", "--spider", "-q", "localhost:8080/health"]}}
+          shell:
+            image: a
+            ports: ["9012:9000"]
+            healthcheck: {test: "exec 3<>/dev/tcp/127.0.0.1/9000; printf 'GET /health/ready HTTP/1.1\\r\\n' >&3; grep UP <&3"}
           other: {image: a, ports: ["9006:80"], healthcheck: {test: "curl -f http://elsewhere:80/x"}}
           unpublished: {image: a, ports: ["9007:9999"], healthcheck: {test: "curl -f http://localhost:8080/x"}}
           encrypted: {image: a, ports: ["9008:8443"], healthcheck: {test: "curl -fk https://localhost:8443/x"}}
@@ -98,6 +103,8 @@ def test_an_own_healthcheck_is_asked_at_the_published_port(tmp_path: Path) -> No
         "python": ("http://127.0.0.1:9003/up", ""),
         "named": ("http://127.0.0.1:9004/api/profile", ""),
         "lenient": ("http://127.0.0.1:9005/", "200-499"),
+        "bare": ("http://127.0.0.1:9011/health", ""),
+        "shell": ("http://127.0.0.1:9012/health/ready", ""),
         "other": ("http://127.0.0.1:9006/", "200-499"),
         "unpublished": ("tcp://127.0.0.1:9007", ""),
         "encrypted": ("tcp://127.0.0.1:9008", ""),

@@ -48,6 +48,8 @@ def test_words_that_only_look_like_a_service_are_none(tmp_path: Path) -> None:
             image: a
             environment:
               DB_TYPE: mysql
+              DB_CONNECTION: mysql
+              CACHE_BACKEND: weaviate
               VECTOR_STORE: weaviate
               MODE: api
               PUBLIC_URL: http://localhost:3306
