@@ -8,7 +8,7 @@ from core.alerts.alert import Alert
 from core.settings import Settings
 from core.settings_services import ServiceSettings
 from core.sweeps.folding import Condition, Fold, folded
-from core.sweeps.judging import Flip, Thresholds, judged
+from core.sweeps.judging import Flip, Thresholds, judged, worse
 from core.sweeps.observation import Observation
 from core.sweeps.service import Key, ServiceState
 from core.sweeps.telling import Around, Place, alert_of, digest_of
@@ -69,6 +69,8 @@ class Board:
             self._failing.setdefault(key, now)
         else:
             self._failing.pop(key, None)
+        better = known.state in ("down", "degraded") and not worse(seen.state, known.state) and seen.state != known.state
+        said = before if better else seen  # why it is as it is, and not what one good look at it said
         counts = flip is not None and flip.before != "unknown"
         self.flips += counts
         self.states[key] = replace(
@@ -77,8 +79,8 @@ class Board:
             since=known.since,
             pending=known.pending,
             streak=known.streak,
-            code=seen.code,
-            message=seen.message,
+            code=said.code,
+            message=said.message,
             seconds=seen.seconds,
             facts=dict(seen.facts),
             checked_at=now,
@@ -168,7 +170,7 @@ class Board:
         if improving or each.maintenance or key in self.blurred:  # nothing is to be said before that is over
             self.states[key] = each
             return []
-        under = [self.states[child] for child in self._fold.under(key)]
+        under = [self.states[child] for child in self._fold.under.get(key, ())]
         beside = [self.states[other] for other in self._fold.beside.get(key, ())]
         alert = alert_of(each, Around(under, len(self.graph.dependants(key)), beside), place)
         digest = digest_of(alert)

@@ -9,6 +9,7 @@ one cause, which the first of them to fail stands for. A child waits while somet
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Generic, Literal, TypeVar
 
 from core.sweeps.judging import worse
@@ -37,7 +38,7 @@ class Condition(Generic[Node]):
         return self.state in ("down", "degraded")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fold(Generic[Node]):
     """``fates`` of the services that are bad; ``roots`` of those that are folded; ``beside``: what they need that is bad as well,
     but not bad enough to explain them."""
@@ -46,9 +47,13 @@ class Fold(Generic[Node]):
     roots: Mapping[Node, Node]
     beside: Mapping[Node, tuple[Node, ...]]
 
-    def under(self, root: Node) -> list[Node]:
-        """What is folded under it."""
-        return [node for node, its in self.roots.items() if its == root]
+    @cached_property
+    def under(self) -> Mapping[Node, Sequence[Node]]:
+        """What is folded under a root, where that is anything."""
+        found: dict[Node, list[Node]] = {}
+        for node, root in self.roots.items():
+            found.setdefault(root, []).append(node)
+        return found
 
 
 def folded(graph: Graph[Node], conditions: Mapping[Node, Condition[Node]]) -> Fold[Node]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from deployments.postgres import EmbeddedPostgres
@@ -22,9 +23,10 @@ TURNS = 8
 def prefect(prefect_server: RunningServer) -> Iterator[RunningServer]:
     """The session's server, running again after the test whatever was done to it."""
     yield prefect_server
-    prefect_server.thaw()
     if prefect_server.process is None:
         prefect_server.start()
+    else:
+        prefect_server.thaw()
 
 
 @pytest.fixture
@@ -89,7 +91,8 @@ def api(
 ) -> Iterator[Served]:
     """One process that sees the server go and come in every test."""
     providers, folder = {"fake": provider(standing_upstream.base_url, "plain")}, tmp_path_factory.mktemp("away")
-    with launched(postgres, template_database, folder, providers, prefect_url=prefect_server.api_url) as api:
+    more = {"prefect_url": prefect_server.api_url, "settings": "[sweeps]\ninterval = 10\nrecheck = 0.1"}
+    with launched(postgres, template_database, folder, providers, **more) as api:
         yield api
 
 
@@ -158,3 +161,21 @@ async def test_retries_work_without_the_server(serve: Serve, providers: dict[str
         assert answer.status_code == 200
         assert (await chat.turn(answer.json()["turnId"]))["durationMs"] < 5000
     assert standing_upstream.counts["fail-500-1"] == 2
+
+
+async def test_its_outage_is_one_alert_of_a_sweep_by_the_api_process(api: Served, prefect: RunningServer) -> None:
+    await seen(api, up=True)
+    await asyncio.to_thread(prefect.stop)
+    database = psycopg.connect(api.database_url, autocommit=True)
+
+    def alerts() -> list[tuple[str, str]]:
+        return database.execute("SELECT title, origin FROM pilothouse.alerts WHERE status = 'open'").fetchall()
+
+    def origins() -> set[str]:
+        return {row[0] for row in database.execute("SELECT origin FROM pilothouse.sweeps")}
+
+    with database:
+        await eventually(alerts, 40, "the outage of Prefect is an alert")
+        await eventually(origins, what="the sweep that found it is over")
+        assert alerts() == [("Prefect is down", "sweep")]
+        assert origins() == {"standby"}
