@@ -83,7 +83,7 @@ def read_project(asked: Asked) -> Project:
 def check_files(files: Sequence[Path], env_file: Path | None, folder: Path) -> None:
     """Returns when Compose would take the files together as they are, with ``folder`` for what is relative in them.
 
-    Stricter than ``read_project``: every ``env_file`` of a service has to be there. Raises ``ConfigurationInvalid``, ``PartMissing``.
+    Stricter than ``read_project``: every ``env_file`` of a service has to be there. Raises as that does.
     """
     options = ["--project-directory", str(folder), *(word for file in files for word in ("--file", str(file)))]
     options += ["--env-file", str(env_file)] if env_file is not None else []

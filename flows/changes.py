@@ -35,6 +35,7 @@ from core.ids import new_id
 from core.settings_changes import ChangeSettings
 from core.settings_services import ServiceSettings
 from core.sweeps.observation import Probe
+from core.topology.kept import topologies_of
 from flows.backing_up import Parts, back_up_unit
 from flows.backups import LONGEST, opened
 from tasks.changes import await_health, check_compose, put_back_files, replace_file, run_change, save_files
@@ -261,14 +262,26 @@ def _require_finished(change: Change) -> None:
             )
 
 
+def _services(names: Sequence[str], settings: Settings) -> dict[str, ServiceSettings]:
+    """Those of ``[services.X]`` and of all topologies, by ``name`` or by ``topology/name``. Raises ``NotFound``."""
+    known: dict[str, list[ServiceSettings]] = {}
+    for topology in topologies_of(settings) if names else []:
+        for name, service in topology.services.items():
+            known.setdefault(name, []).append(service)
+            known[f"{topology.name}/{name}"] = [service]
+    wanted = {}
+    for name in names:
+        if len(found := known.get(name, [])) != 1:
+            there = ", ".join(sorted(each for each in known if found == [] or each.endswith(f"/{name}"))) or "none"
+            many = f"Several topologies have a service {name}" if found else f"There is no service {name} to be looked at"
+            raise NotFound(f"{many}; there are: {there}.")
+        wanted[name] = found[0]
+    return wanted
+
+
 def _probes(change: ChangeSettings, settings: Settings) -> dict[str, tuple[Probe, float]]:
     """How each service and address is looked at. Raises ``ConfigurationInvalid`` and ``NotFound``."""
-    services = dict(settings.services)
-    wanted = {}
-    for name in change.healthy:
-        if name not in services:
-            raise NotFound(f"There is no service {name} to be looked at; there are: {', '.join(sorted(services)) or 'none'}.")
-        wanted[name] = services[name]
+    wanted = _services(change.healthy, settings)
     for url in change.urls:
         wanted[url] = ServiceSettings(check="http", url=SecretStr(url))
     seconds = settings.sweeps.timeout

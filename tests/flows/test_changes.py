@@ -189,6 +189,23 @@ async def test_what_fails_is_put_back_and_told(stage: Stage, way: str) -> None:
     assert "But first" not in again["message"]
 
 
+async def test_services_of_a_topology_and_addresses_are_looked_at(stage: Stage, port: int) -> None:
+    (stage.folder / "data" / "topologies").mkdir(parents=True)
+    for name in ("dify", "fastgpt"):
+        text = f'name = "{name}"\n[services.api]\ncheck = "tcp"\nurl = "tcp://127.0.0.1:{port}"\n'
+        (stage.folder / "data" / "topologies" / f"{name}.toml").write_text(text)
+    change(stage, f'urls = ["http://127.0.0.1:{free_port()}/health"]')
+    text = stage.file.read_text()
+    stage.configure(text.replace("healthy = []", 'healthy = ["api"]'))
+    with pytest.raises(NotFound, match=r"Several topologies have a service api; there are: dify/api, fastgpt/api"):
+        await guarded_change("release")
+    stage.configure(text.replace("healthy = []", 'healthy = ["dify/api"]'))
+    result = await failed(await guarded_change("release", dry_run=False, return_state=True))
+    assert (result["result"], result["putBack"]) == ("put_back_failed", "not_healthy")
+    assert "Not well within 0.3 s: http://127.0.0.1:" in result["message"]
+    assert "dify/api" not in result["message"]
+
+
 async def test_before_anything_is_touched_it_stops_where_it_should(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     change(stage)
     (stage.folder / "next" / ".env").write_text("OTHER=1\n")
