@@ -7,7 +7,7 @@ from core.alerts.message import Kind
 
 JOINED_FROM = 10
 """So many waiting messages are joined."""
-MOST = 60
+MOST = 100
 MOST_BYTES = 6_000
 """Of titles, so that a card shows each of them."""
 LONGEST_TITLE = 300

@@ -81,7 +81,7 @@ async def test_down_and_up_again_are_two_messages_and_nothing_in_between(store: 
     await alerts.resolve("service:postgres", "it answers again")
     for _ in range(3):
         await told(here)
-    assert inbox.titles == ["postgres is down", "postgres is up again after 0 s"]
+    assert inbox.titles == ["postgres is down", "postgres is up again after N s"]
     first, last = inbox.taken
     assert (first["kind"], first["severity"], first["text"]) == ("firing", "critical", "refused")
     assert first["alerts"][0]["id"] == last["alerts"][0]["id"]
@@ -117,7 +117,7 @@ async def test_a_restart_in_the_middle_repeats_nothing(store: Store, desk: Desk,
     await told(second)
     await alerts.resolve("service:postgres")
     await told(second)
-    assert inbox.titles == ["postgres is down", "postgres is up again after 0 s"]
+    assert inbox.titles == ["postgres is down", "postgres is up again after N s"]
 
 
 async def test_each_channel_gets_what_it_asked_for_and_the_end_of_it(store: Store, desk: Desk, inbox: AlertInbox) -> None:
@@ -138,7 +138,7 @@ async def test_each_channel_gets_what_it_asked_for_and_the_end_of_it(store: Stor
         await alerts.raise_(down("dify-api", severity="info"))
         await alerts.resolve_all(["service:dify-api", "service:postgres"])
         await told(here)
-        assert sorted(inbox.titles[2:]) == ["dify-api 已恢复，历时 0 秒", "postgres 已恢复，历时 0 秒"]
+        assert sorted(inbox.titles[2:]) == ["dify-api 已恢复，历时 N 秒", "postgres 已恢复，历时 N 秒"]
         assert len(other.taken) == 1 + 1, "it grew worse"
 
 
@@ -250,8 +250,8 @@ async def test_a_storm_is_a_few_messages_that_name_every_alert(store: Store, des
     alerts, here = Alerts(store), desk()
     assert await alerts.raise_all(down(f"s{number:03}") for number in range(150)) == 150
     await told(here)
-    assert len(inbox.taken) == 3
-    assert inbox.titles[0] == "60 messages at once, the worst: s000 is down"
+    assert len(inbox.taken) == 2
+    assert inbox.titles[0] == "100 messages at once, the worst: s000 is down"
     named = [line.removesuffix(" is down") for message in inbox.taken for line in message["entries"]]
     assert named == [f"s{number:03}" for number in range(150)]
 

@@ -178,7 +178,7 @@ def test_where_the_clock_jumps_a_daily_message_goes_out_once() -> None:
 
 def test_which_messages_are_joined() -> None:
     news = Waiting("firing", 100)
-    assert [joinable([news] * number) for number in (0, 1, 9, 10, 100)] == [0, 1, 1, 10, MOST]
+    assert [joinable([Waiting("firing", 30)] * number) for number in (0, 1, 9, 10, 200)] == [0, 1, 1, 10, MOST]
     assert joinable([Waiting("digest", 10), *[news] * 20]) == 1
     assert joinable([*[news] * 12, Waiting("digest", 10), news]) == 12
     assert joinable([Waiting("firing", 250)] * 40) == 24, "a card holds so much"
