@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from blocks.openai_errors import retry_after
@@ -36,7 +37,7 @@ class Words:
 
     def quote(self, text: str) -> str:
         """On one line, cut; where it begins to repeat what it was sent, it ends."""
-        text = _ADDRESS.sub("[address]", " ".join(text.split()))
+        text = _ADDRESS.sub("[address]", " ".join(_message_in(text).split()))
         for piece in self._secret:
             text = text.replace(piece, "[…]")
         for start in self._sent:
@@ -44,6 +45,17 @@ class Words:
                 text = f"{text[:at]}…"
         text = "".join(each for each in clean(text) if each.isprintable())
         return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
+
+
+def _message_in(text: str) -> str:
+    """What a person is told in ``{"error": {"code": …, "message": …}}``, as Power Automate and many others have it, else all."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text)
+        error = found.get("error", found) if isinstance(found, dict) else None
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            code = error.get("code")
+            return f"{code}: {error['message']}" if isinstance(code, str) else str(error["message"])
+    return text
 
 
 def later(headers: Mapping[str, str]) -> float | None:

@@ -62,7 +62,7 @@ def describe(settings: Settings) -> list[Described]:
     """Every key, its value and its source (``default`` where nothing set it), in the order of the tree."""
     names: dict[KeyPath, list[str]] = {(name,): list(value) for name, value in settings if isinstance(value, dict)}
     return [
-        Described(dotted(path), _shown(_value_at(settings, path)), settings.origins.get(dotted(path), "default"))
+        Described(dotted(path), _shown_at(path, _value_at(settings, path)), settings.origins.get(dotted(path), "default"))
         for path in keys_of(Settings, names)
     ]
 
@@ -72,6 +72,13 @@ def _value_at(settings: Settings, path: KeyPath) -> object:
     for part in path:
         current = current[part] if isinstance(current, dict) else getattr(current, part)
     return current
+
+
+def _shown_at(path: KeyPath, value: object) -> object:
+    """The address of a channel is a secret from its first letter to its last: whoever knows its path may post."""
+    if path[0] == "channels" and path[-1] == "url" and isinstance(value, SecretStr):
+        return MASK
+    return _shown(value)
 
 
 def _shown(value: object) -> object:

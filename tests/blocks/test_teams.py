@@ -151,6 +151,7 @@ async def test_a_refusal_says_what_to_do(teams: Teams) -> None:
     assert "AnotherSignature123" not in error.message
     assert isinstance(error, ChannelRefused)
     assert "copy its address again" in error.message
+    assert error.message.endswith("It said: DirectApiAuthorizationRequired: The signature in […]?[…] is not valid.")
     assert "is not found" in (await failure(channel(teams, url=teams.url("/workflows/5f1c9a7e02bb4d0f/gone")))).message
     teams.on = False
     assert "turn the flow on" in (await failure(channel(teams))).message

@@ -97,6 +97,22 @@ async def test_what_it_says_is_quoted_without_address_and_contents(endpoint: Tea
     assert raised.value.message.endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"error": {"code": "Off", "message": "It is off."}}', "Off: It is off."),
+        ('{"message": "no such token", "code": 50027}', "no such token"),
+        ('{"error": "gone"}', '{"error": "gone"}'),
+        ("[" * 3_000, "[" * 199 + "…"),
+    ],
+)
+async def test_an_error_in_json_is_told_by_its_message(endpoint: Teams, body: str, words: str) -> None:
+    endpoint.does(f"422 {body}")
+    with pytest.raises(ChannelRefused) as raised:
+        await channel(endpoint.url()).send(TOLD)
+    assert raised.value.message.endswith(f"It said: {words}")
+
+
 async def test_an_echo_of_what_was_sent_is_not_quoted(endpoint: Teams) -> None:
     told = Message(
         "1",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config import load_settings
+from core.config import describe, load_settings
 from core.errors import ConfigurationInvalid
 
 URL = "https://prod.example.com/workflows/1?sig=geheim-12345"
@@ -49,7 +49,10 @@ def test_an_address_that_is_none_is_refused_without_telling_it(tmp_path: Path) -
 def test_a_channel_is_read_with_its_secrets(tmp_path: Path) -> None:
     file = tmp_path / "pilothouse.toml"
     file.write_text(channel("teams", 'mentions = ["张伟 <zhang.wei@example.com>"]\nwrap = false'))
-    read = load_settings(config=file, overrides={"data_dir": tmp_path}).channels["ops"]
+    settings = load_settings(config=file, overrides={"data_dir": tmp_path})
+    read = settings.channels["ops"]
     assert read.url.get_secret_value() == URL
     assert "geheim" not in repr(read)
     assert (read.mentions, read.wrap) == (("张伟 <zhang.wei@example.com>",), False)
+    shown = {row.key: row.value for row in describe(settings)}
+    assert shown["channels.ops.url"] == "********", "who knows the path may post"
