@@ -154,6 +154,8 @@ def _headline(view: StatusView, said: Mapping[str, str]) -> str:
         return said["one_down"].replace("{title}", down[0].title)
     if view.overall == "critical":
         return said["many_down"].replace("{n}", str(view.counts["down"]))
+    if view.overall == "warning" and not view.counts["degraded"]:
+        return said["overdue_short"]
     return said["unknown_all"] if view.overall == "unknown" else said[view.overall]
 
 

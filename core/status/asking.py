@@ -2,6 +2,7 @@
 many services there are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from core.alerts.silencing import Silence
@@ -18,7 +19,10 @@ from core.store.service_history import Listed, ServiceHistory
 from core.store.services import Sweeps
 from core.store.silences import Silences
 from core.sweeps.observation import State
+from core.topology.ours import NAME, NETWORK
 
+PROBER = f"{NAME}/{NETWORK}"
+"""The service that is down while this machine has no network."""
 WHOLE = 150
 """Services that one page lists; where there are more, platforms are opened one by one."""
 LISTED = 100
@@ -55,7 +59,7 @@ class Status:
         under = await self._history.folded_counts()
         return StatusView(
             now=now,
-            sweep=await self.sweep(now),
+            sweep=replace(await self.sweep(now), online=all(root.key != PROBER for root in roots)),
             troubles=assembling.troubles(roots, [assembling.service_view(each, None, flapping) for each in dragged], under),
             more_troubles=max(0, under.get("", 0) - len(roots)),
             platforms=tuple([await self._platform(name, of, services, flapping) for name, of in counts.items()]),
