@@ -179,7 +179,8 @@ def _answers(command: list[str]) -> bool:
 def _ended(command: list[str], folder: Path, asked: Asked) -> tuple[bytes, str, int]:
     """What a call wrote and said, and its exit code. Raises ``ConfigurationInvalid`` when it takes too much of anything."""
     environment = bare_environment(_REMOTE)
-    environment.pop("COMPOSE_FILE", None)
+    for name in ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME"):  # of the project that Pilothouse itself may run in
+        environment.pop(name, None)
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as wrote, tempfile.TemporaryFile() as said:
         given.write(asked.stdin or b"")
         given.seek(0)

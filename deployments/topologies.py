@@ -104,7 +104,9 @@ def show(
             for topology, findings, file in kept
         ]
         typer.echo(orjson.dumps({"topologies": shown}, option=orjson.OPT_INDENT_2).decode())
-    for topology, findings, file in [] if as_json else kept:
+    for number, (topology, findings, file) in enumerate([] if as_json else kept):
+        if number:
+            typer.echo()
         print_services(f"{topology.name} ({file})", {key: _table(service) for key, service in topology.services.items()})
         print_findings(findings)
     if refused:

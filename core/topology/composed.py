@@ -97,8 +97,8 @@ class Part:
     """The same as the files have it."""
     healthcheck: tuple[str, ...] = field(default=(), repr=False)
     """The words of its check; empty: it has none of its own."""
-    secrets: Mapping[str, Path] = field(default_factory=dict)
-    """Files on the host by where the container finds them."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Where its secrets come from (``file:PATH``, ``env:NAME``), by where the container finds them."""
     one_shot: bool = False
     provider: str = ""
     """What runs it where that is not a container."""

@@ -87,7 +87,7 @@ def _password(part: Part, names: _Names, check: Check, variables: Mapping[str, s
         if (file := part.environment.get(f"{name}_FILE")) is not None and file.value:
             known = part.secrets.get(file.value)
             if known is not None:
-                return f"file:{known}", ""
+                return known, ""
             return (
                 None,
                 f"{_UNCHECKED}{name}_FILE names a file that only the container has. Give password by env:NAME or file:PATH.",
@@ -102,7 +102,10 @@ def _from_command(part: Part, word: str, variables: Mapping[str, str]) -> tuple[
         return _referred(inside.group(1), variable) if variable is not None and variable.value else (None, "")
     if whole := _WHOLE.fullmatch(word):
         name = whole.group(1)
-        return _referred(name, Variable("", name, bool(variables.get(name))))
+        value = variables.get(name, "")
+        if value and f"--requirepass {value}" not in " ".join(part.command):
+            return None, _literal("--requirepass")
+        return _referred(name, Variable("", name, bool(value)))
     return None, _literal("--requirepass")
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from core.topology.composed import Condition, Finding, Part, Port, Project, Variable
@@ -167,6 +167,8 @@ def _environment(service: Mapping[str, Any], written: Mapping[str, Any], project
             source = name if given is None else (whole.group(1) or whole.group(2)) if whole else None
             literal = given is not None and not _USED.search(given)
         is_set = source is not None and bool(project.variables.get(source))
+        if is_set and source is not None and project.variables[source] != value:
+            source, is_set = None, False  # read in another way than Compose reads it: no reference to build upon
         found[name] = Variable(value, source, is_set, literal or (source is not None and not is_set), name not in sources)
     return found
 
@@ -197,15 +199,18 @@ def _healthcheck(service: Mapping[str, Any]) -> tuple[str, ...]:
     return () if check.get("disable") or words[:1] == ("NONE",) else words
 
 
-def _secrets(service: Mapping[str, Any], project: Project) -> dict[str, Path]:
-    files = {name: each["file"] for name, each in (project.resolved.get("secrets") or {}).items() if (each or {}).get("file")}
-    found = {}
-    for secret in service.get("secrets") or ():
-        source = str(secret.get("source") or "")
-        if source in files:
-            place = PurePosixPath("/run/secrets") / str(secret.get("target") or source)
-            found[str(place)] = project.folder / str(files[source])
-    return found
+def _secrets(service: Mapping[str, Any], project: Project) -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for name, each in (project.resolved.get("secrets") or {}).items():
+        if (file := (each or {}).get("file")) is not None:
+            sources[name] = f"file:{project.folder / str(file)}"
+        elif project.variables.get(variable := str((each or {}).get("environment"))):
+            sources[name] = f"env:{variable}"
+    return {
+        str(PurePosixPath("/run/secrets") / str(secret.get("target") or secret["source"])): sources[secret["source"]]
+        for secret in service.get("secrets") or ()
+        if secret.get("source") in sources
+    }
 
 
 def _with_jobs(parts: list[Part], services: Mapping[str, dict[str, Any]]) -> list[Part]:

@@ -97,7 +97,7 @@ def test_what_a_file_says_is_not_copied(tmp_path: Path, service: str) -> None:
     assert "letters" not in str(found)
 
 
-def test_a_secret_in_a_file_of_the_host_is_referred_to(tmp_path: Path) -> None:
+def test_secrets_of_the_project_are_referred_to(tmp_path: Path) -> None:
     found = imported_from(
         tmp_path,
         """
@@ -107,10 +107,18 @@ def test_a_secret_in_a_file_of_the_host_is_referred_to(tmp_path: Path) -> None:
             ports: ["5432:5432"]
             secrets: [pg]
             environment: {POSTGRES_PASSWORD_FILE: /run/secrets/pg}
+          cache:
+            image: mysql
+            ports: ["3306:3306"]
+            secrets: [{source: my, target: root-password}]
+            environment: {MYSQL_ROOT_PASSWORD_FILE: /run/secrets/root-password}
         secrets:
           pg: {file: ./pg.txt}
+          my: {environment: MY_SECRET}
         """,
+        "MY_SECRET=x\n",
     )
+    assert tables(found)["cache"]["password"] == "env:MY_SECRET"
     assert tables(found)["db"]["password"] == f"file:{tmp_path}/pg.txt"
     assert tables(found)["db"]["username"] == "postgres"
 
@@ -126,3 +134,10 @@ def test_a_store_that_wants_no_login(tmp_path: Path) -> None:
     )
     assert tables(found)["db"] == {"check": "postgres", "url": "postgresql://127.0.0.1:5432/postgres", "username": "postgres"}
     assert not any(said(found, key) for key in ("db", "cache"))
+
+
+def test_a_value_that_compose_reads_in_another_way_is_no_reference(tmp_path: Path) -> None:
+    found = imported_from(tmp_path, STORES, "PG_USER=u\nPG_SECRET=half$way\nREDIS_PW=half$way\nMONGO_INITDB_ROOT_PASSWORD=x\n")
+    for key in ("postgres", "redis"):
+        assert "password" not in tables(found)[key]
+        assert "The login is not checked" in said(found, key)
