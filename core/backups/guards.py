@@ -12,9 +12,6 @@ from core.backups.errors import OutputEmpty, OutputTooSmall
 from core.backups.manifest import Manifest
 from core.schedules import latest
 
-INCREMENTAL = ("bucket",)
-"""Engines of whose backups the sizes tell nothing: only what is new is in them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Warned:
@@ -69,9 +66,8 @@ def check_freshness(source: str, newest_good: datetime | None, rhythm: Rhythm, n
 def _shrunk(manifest: Manifest, last_good: Manifest) -> list[Warned]:
     bytes_ = (manifest.plain_size, last_good.plain_size, "bytes")
     counts = (sum(manifest.counts.values()), sum(last_good.counts.values()), "rows, objects or files")
-    compared = [counts] if manifest.engine in INCREMENTAL else [bytes_, counts]
     return [
         Warned("shrunk_output", f"{manifest.source}: {now} {what}, at most half of the {before} of the last good backup.")
-        for now, before, what in compared
+        for now, before, what in (bytes_, counts)
         if before and now * 2 <= before
     ]
