@@ -90,7 +90,8 @@ class AlertSettings(Section):
     digest: Clock | None = None
     """A time of day for a summary of the last day; None: no such message."""
     flaps: Annotated[int, Field(ge=2, le=100)] = 4
-    """Flips within ``flap_minutes`` after which a service counts as flapping: one message says so, and none until it is calm."""
+    """Flips within ``flap_minutes`` after which a service counts as flapping: one message says so, unless it is known
+    to be down, and none until it is calm."""
     flap_minutes: Annotated[float, Field(gt=0, le=1440)] = 30.0
     give_up_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
     """Hours after which a message that could not be sent is given up, visibly."""

@@ -66,6 +66,7 @@ class Alerting:
         """By channel, when the next request may go out (monotonic)."""
         self._loops: list[asyncio.Task[None]] = []
         self._daily: set[str] = set()
+        self._closing = False
 
     async def start(self) -> None:
         """Begin to tell; returns at once."""
@@ -73,7 +74,8 @@ class Alerting:
             self._loops.append(asyncio.create_task(every(period, work), name=f"alerts {work.__name__}"))
 
     async def stop(self, grace: float) -> None:
-        """Let what is being sent arrive for ``grace`` seconds; the rest waits for whoever comes next."""
+        """Take no more messages, and let those being sent arrive for ``grace`` seconds; the rest waits for whoever comes next."""
+        self._closing = True
         for task in self._loops:
             task.cancel()
         if senders := list(self._senders.values()):
@@ -154,6 +156,8 @@ class Alerting:
             async with self._held(name):
                 while True:
                     await asyncio.sleep(max(0.0, self._next.get(name, 0.0) - monotonic()))
+                    if self._closing:
+                        return
                     sending = await self._notices.take(name, self._boot_id)
                     if sending is None:
                         return
