@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from blocks.probes.findings import SHARE, Ended, Findings, down, limits_of, looked
 from blocks.probes.names import shown
-from blocks.probes.observing import UNTRUSTED, ca_file_of, failed, limit_of
+from blocks.probes.observing import CERTIFICATES, UNTRUSTED, ca_file_of, failed, limit_of
 from blocks.probes.postgres_greeting import CONNECTIONS, STARTING, Greeting, NotPostgres, greeted
 from core.errors import ConfigurationInvalid
 from core.settings import Settings
@@ -46,7 +46,8 @@ _REFUSALS = (
     (r"database system is (starting|in recovery|not yet accepting|not accepting)|recovery state", STARTING),
     (r"database system is shutting down|terminating connection", "stopping"),
     (r'database "[^"]*" does not exist|no such database', "database"),
-    (r"certificate verify failed|root certificate file|server certificate for", "untrusted"),
+    (r"server certificate for .* does not match", "wrong_name"),
+    (r"certificate verify failed|root certificate file", "untrusted"),
     (r"does not support SSL|SSL error|SSL SYSCALL", "tls"),
     (r"no pg_hba\.conf entry", "host"),
     (r"FATAL:", "login"),
@@ -57,6 +58,7 @@ _SENTENCES = {
     STARTING: "{where} is starting up or recovering: wait, and look at its log if that does not end.",
     "stopping": "{where} is shutting down.",
     "database": "{where} has no such database: correct the end of the url, or create it.",
+    "wrong_name": CERTIFICATES[62][1].replace("{}", "{where}"),
     "untrusted": UNTRUSTED[1].replace("{}", "{where}"),
     "tls": "{where} does not encrypt connections as sslmode in the url asks for.",
     "host": "{where} lets this machine or user not in: add a line for it to pg_hba.conf.",
@@ -81,7 +83,7 @@ class PostgresProbe:
         self._limits = limits
         self._host = str(parameters.get("host") or parameters.get("hostaddr") or "localhost").partition(",")[0]
         self._port = int(str(parameters.get("port") or "5432").partition(",")[0])
-        self._where = self._host if self._host.startswith("/") else shown(self._host, self._port)
+        self._where = f"PostgreSQL at {self._host}" if self._host.startswith("/") else shown(self._host, self._port)
 
     async def look(self) -> Observation:
         """See ``Probe.look``."""

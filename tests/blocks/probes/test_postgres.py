@@ -1,8 +1,10 @@
 """PostgreSQL: logins that work and do not, what a server tells of itself, and servers that take no sessions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import ssl
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +14,7 @@ import pytest
 
 from core.errors import ConfigurationInvalid
 from deployments.postgres import EmbeddedPostgres
+from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.looking import seen
 from tests.conftest import statement
 from tests.waiting import eventually
@@ -87,6 +90,40 @@ async def test_an_encryption_that_the_server_has_not(postgres: EmbeddedPostgres)
         assert (found.state, found.code) == ("down", "tls")
         plain = await seen("postgres", f"{login}@127.0.0.1:{port}/postgres")
         assert plain.state == "up"
+
+
+@asynccontextmanager
+async def encrypting(context: ssl.SSLContext) -> AsyncGenerator[int, None]:
+    """A server that encrypts, unlike the embedded one, and then refuses the login; gives its port."""
+    fields = b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0\0"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readexactly(8)
+            writer.write(b"S")
+            await writer.start_tls(context)
+            await reader.read(1000)
+            writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
+
+
+async def test_certificates(authority: Authority) -> None:
+    for name, login in (("localhost", "login"), ("elsewhere.example", "wrong_name")):
+        async with encrypting(authority.serving(name)) as port:
+            for query, ca_file, code in (
+                ("", None, "login"),
+                ("?sslmode=require", authority.file, "login"),  # encrypted is all that it asks for
+                ("?sslmode=verify-full", None, "untrusted"),
+                ("?sslmode=verify-ca", authority.file, "login"),
+                ("?sslmode=verify-full", authority.file, login),
+            ):
+                found = await seen("postgres", f"{SCHEME}u:p@localhost:{port}/x{query}", ca_file=ca_file)
+                assert (found.state, found.code) == ("down", code)
 
 
 async def test_no_connection_left_for_a_role_and_on_the_server(postgres: EmbeddedPostgres, poor: tuple[str, str]) -> None:
