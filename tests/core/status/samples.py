@@ -70,84 +70,55 @@ def platform(name: str, services: list[ServiceView]) -> PlatformView:
     return PlatformView(name, counts, tuple(services), tuple(services))
 
 
+FOLDED = ("core-database", "core-workflow", "console-hub", "console-frontend", "nginx")
+
+
 def troubled() -> StatusView:
     """A database down with what needs it, a slow model, alerts, a channel that refuses, late backups, sweeps that stopped."""
-    folded = ("core-database", "core-workflow", "console-hub", "console-frontend", "nginx")
-    refused = {"code": "refused", "message": "Nothing listens on 10.0.0.5:5432: is the server running?"}
-    astron = [service("postgres", state="down", title="PostgreSQL 主库", **refused)]
-    for name in NEEDS:
-        if name in folded:
-            astron.append(
-                service(
-                    name, state="down", root="astron-agent/postgres", code="status", message="Answered 503 where 200-399 is good."
-                )
-            )
-        elif name == "core-knowledge":
-            astron.append(service(name, state="unreachable", message="No port is published, and no Docker socket is set."))
-        elif name != "postgres":
-            astron.append(service(name))
-    local = [
-        service("ollama", "models", "degraded", message=f"Slow: 4.2 s, and 2 s is the limit. {HOSTILE}", title=HOSTILE),
-        service("vllm", "models", needs=()),
-        service("embeddings", "models", maintenance=True),
-    ]
-    ours = [
-        service(name, "pilothouse", needs=("pilothouse/prefect",) if name == "flows" else ())
-        for name in ("database", "prefect", "flows")
-    ]
-    by_name = {each.name: each for each in astron}
+    astron = {name: _astron(name) for name in NEEDS}
+    slow = service("ollama", "models", "degraded", message=f"Slow: 4.2 s, and 2 s is the limit. {HOSTILE}", title=HOSTILE)
+    models = [slow, service("vllm", "models"), service("embeddings", "models", maintenance=True)]
     return StatusView(
         now=NOW,
         sweep=SweepView(NOW - timedelta(minutes=21), 3.2, "standby", 300.0, overdue=True),
-        troubles=(
-            Trouble(by_name["postgres"], tuple(by_name[name] for name in folded), 5),
-            Trouble(local[0]),
-        ),
-        platforms=(platform("astron-agent", astron), platform("models", local), platform("pilothouse", ours)),
-        alerts=(
-            AlertView(
-                "a1",
-                "service:postgres",
-                "PostgreSQL 主库 is down; 5 services need it",
-                "critical",
-                NOW - timedelta(hours=2, minutes=4),
-                deliveries=(
-                    Delivery("teams", "given_up", NOW, 41, "HTTP 404: the workflow is gone; make a new URL in Teams."),
-                    Delivery("hook", "sent", NOW, 1),
-                ),
-            ),
-            AlertView("a2", "service:ollama", HOSTILE, "warning", NOW - timedelta(minutes=50), silenced=True),
-            AlertView("a3", "service:redis", "redis is down", "critical", NOW - timedelta(days=1), NOW - timedelta(hours=20)),
-        ),
+        troubles=(Trouble(astron["postgres"], tuple(astron[name] for name in FOLDED), 5), Trouble(slow)),
+        platforms=(platform("astron-agent", list(astron.values())), platform("models", models)),
+        alerts=_alerts(),
         silences=(SilenceView("s1", "service ollama", NOW + timedelta(hours=3), "The GPU is being changed", "li.wei"),),
         windows=(WindowView("embeddings", "embeddings", "models"),),
-        backups=(
-            BackupView(
-                "pilothouse",
-                "postgres",
-                "fresh",
-                NOW - timedelta(hours=7),
-                3_412_000,
-                4.0,
-                NOW - timedelta(hours=7),
-                drill="good",
-                drill_at=NOW - timedelta(days=3),
-                drill_seconds=22.0,
-            ),
-            BackupView(
-                "dify-db",
-                "mysql",
-                "failed",
-                NOW - timedelta(days=2, hours=7),
-                812_000_000,
-                61.0,
-                NOW - timedelta(hours=7),
-                error="mysqldump: Got error 2003: Can't connect to MySQL server on 'db' (111)",
-                drill="differs",
-                drill_at=NOW - timedelta(days=3),
-            ),
-        ),
+        backups=_backups(),
         channels=(ChannelView("teams", waiting=3, given_up=1, oldest=NOW - timedelta(minutes=12)), ChannelView("hook")),
+    )
+
+
+def _astron(name: str) -> ServiceView:
+    if name == "postgres":
+        message = "Nothing listens on 10.0.0.5:5432: is the server running?"
+        return service(name, state="down", title="PostgreSQL 主库", code="refused", message=message)
+    if name in FOLDED:
+        return service(name, state="down", root="astron-agent/postgres", message="Answered 503 where 200-399 is good.")
+    if name == "core-knowledge":
+        return service(name, state="unreachable", message="No port is published, and no Docker socket is set.")
+    return service(name)
+
+
+def _alerts() -> tuple[AlertView, ...]:
+    opened = NOW - timedelta(hours=2, minutes=4)
+    refused = Delivery("teams", "given_up", NOW, 41, "HTTP 404: the workflow is gone; make a new URL in Teams.")
+    title = "PostgreSQL 主库 is down; 5 services need it"
+    return (
+        AlertView("a1", "service:pg", title, "critical", opened, deliveries=(refused, Delivery("hook", "sent", NOW, 1))),
+        AlertView("a2", "service:ollama", HOSTILE, "warning", NOW - timedelta(minutes=50), silenced=True),
+        AlertView("a3", "service:redis", "redis is down", "critical", NOW - timedelta(days=1), NOW - timedelta(hours=20)),
+    )
+
+
+def _backups() -> tuple[BackupView, ...]:
+    night, drilled = NOW - timedelta(hours=7), NOW - timedelta(days=3)
+    error = "mysqldump: Got error 2003: Can't connect to MySQL server on 'db' (111)"
+    return (
+        BackupView("pilothouse", "postgres", "fresh", night, 3_412_000, 4.0, night, "", "good", drilled, 22.0),
+        BackupView("dify-db", "mysql", "failed", night - timedelta(days=2), 812_000_000, 61.0, night, error, "differs", drilled),
     )
 
 
