@@ -212,7 +212,7 @@ async def _taken_back(change: Change, result: Result) -> Result:
     course, note = change.course, change.note
     assert note is not None
     if result != "put_back":
-        get_run_logger().error("%s; what it changed is put back", course.message)
+        get_run_logger().error("%s What it changed is put back.", course.message)
     wrong = []
     if note.files:
         change.begun("put back files")
