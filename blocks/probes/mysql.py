@@ -1,10 +1,12 @@
 """MySQL and MariaDB: a login and a trivial query, then what the server tells of its connections, queries and replication."""
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from pymysql import err
@@ -46,11 +48,32 @@ _PROCESSES = re.compile(r"\b(PROCESS|ALL PRIVILEGES)\b.* ON \*\.\*", re.IGNORECA
 _IDLE = frozenset({"Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID", "Slave_IO", "Slave_SQL", "Slave_worker", "Connect"})
 
 
+_CONTEXTS: dict[tuple[tuple[str, Any], ...], ssl.SSLContext] = {}
+_MAKING = Lock()
+
+
 @dataclass(frozen=True, slots=True)
 class _Way:
     arguments: Mapping[str, Any]
     where: str
     encrypted: bool
+
+
+if TYPE_CHECKING:
+    Session = Connection[DictCursor]
+else:
+    Session = Connection
+
+
+class _Quick(Session):
+    """Makes each TLS context once: reading the system's certificates takes longer than all the rest of a look."""
+
+    def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
+        key = tuple(sorted(sslp.items()))
+        with _MAKING:
+            if key not in _CONTEXTS:
+                _CONTEXTS[key] = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
+            return _CONTEXTS[key]
 
 
 class MySQLProbe:
@@ -88,12 +111,12 @@ class MySQLProbe:
         finally:
             connection._force_close()  # type: ignore[attr-defined]  # no farewell: it might not be heard
 
-    def _connected(self, found: Findings) -> "Connection[DictCursor] | None":
+    def _connected(self, found: Findings) -> Session | None:
         """None where no more can be known without a credential."""
         limits = {"connect_timeout": self._limit, "read_timeout": self._limit, "write_timeout": self._limit}
         arguments: dict[str, Any] = {**self._way.arguments, **limits, "autocommit": True, "program_name": "pilothouse probe"}
         try:
-            connection: Connection[DictCursor] = Connection(**arguments, cursorclass=DictCursor)
+            connection = _Quick(**arguments, cursorclass=DictCursor)
         except (err.MySQLError, RuntimeError, OSError) as error:
             if _number(error) in _NO_CREDENTIAL and not self._way.arguments["password"]:
                 found.unchecked()
@@ -120,7 +143,7 @@ class MySQLProbe:
             return down("protocol", f"What answers at {where} is no MySQL that we understand: correct host and port.")
         return down("refused", f"{where} answered with the error {number}: look it up, and look at its log.")
 
-    def _judge(self, connection: "Connection[DictCursor]", found: Findings) -> None:
+    def _judge(self, connection: Session, found: Findings) -> None:
         status, variables = _pairs(connection, "STATUS", "Threads_connected"), _pairs(connection, "VARIABLES", "max_connections")
         used, most = int(status.get("threads_connected", 0)), max(1, int(variables.get("max_connections", 1)))
         version = _pairs(connection, "VARIABLES", "version").get("version", "")
@@ -130,7 +153,7 @@ class MySQLProbe:
         self._judge_queries(connection, found)
         self._judge_replication(connection, found)
 
-    def _judge_queries(self, connection: "Connection[DictCursor]", found: Findings) -> None:
+    def _judge_queries(self, connection: Session, found: Findings) -> None:
         grants = [str(grant) for row in _allowed(connection, "SHOW GRANTS") for grant in row.values()]
         longest_allowed = self._service.longest_query
         if not any(map(_PROCESSES.search, grants)):
@@ -149,7 +172,7 @@ class MySQLProbe:
             sentence = f"A query runs for {longest:.0f} s, more than {longest_allowed:g} s (see SHOW PROCESSLIST)."
             found.add("degraded", "query", sentence)
 
-    def _judge_replication(self, connection: "Connection[DictCursor]", found: Findings) -> None:
+    def _judge_replication(self, connection: Session, found: Findings) -> None:
         rows = _allowed(connection, "SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
         found.facts["role"] = "replica" if rows else "source"
         for row in rows:
@@ -170,13 +193,13 @@ class MySQLProbe:
                 found.add("degraded", "lag", f"The replica is {seconds} s behind, more than {self._service.lag:g} s.")
 
 
-def _rows(connection: "Connection[DictCursor]", text: str) -> list[dict[str, Any]]:
+def _rows(connection: Session, text: str) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(text)
         return [dict(row) for row in cursor.fetchall()]
 
 
-def _allowed(connection: "Connection[DictCursor]", *texts: str) -> list[dict[str, Any]]:
+def _allowed(connection: Session, *texts: str) -> list[dict[str, Any]]:
     """The rows of the first statement that the server knows and the login may use; none where there is no such."""
     for text in texts:
         try:
@@ -187,7 +210,7 @@ def _allowed(connection: "Connection[DictCursor]", *texts: str) -> list[dict[str
     return []
 
 
-def _pairs(connection: "Connection[DictCursor]", what: str, name: str) -> dict[str, str]:
+def _pairs(connection: Session, what: str, name: str) -> dict[str, str]:
     rows = _allowed(connection, f"SHOW GLOBAL {what} LIKE '{name}'")
     return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
 
