@@ -55,12 +55,15 @@ class AlertRecord:
 
 
 # Raised again it is the same alert with new words; there is something to say only where it is new or has grown worse.
+# In one order, so that no two of us wait for each other.
 _RAISE = text("""
     WITH kept AS (
         INSERT INTO pilothouse.alerts AS a (id, fingerprint, status, title, text, severity, origin, service, platform, grp, facts,
             links, lasting, request_key)
-        VALUES (:id, :fingerprint, 'open', :title, :text, :severity, :origin, :service, :platform, :grp, CAST(:facts AS jsonb),
-            CAST(:links AS jsonb), :lasting, :request_key)
+        SELECT id, fingerprint, 'open', title, text, severity, origin, service, platform, grp, facts, links, lasting, request_key
+        FROM jsonb_to_recordset(CAST(:alerts AS jsonb)) AS r (id text, fingerprint text, title text, text text, severity text,
+            origin text, service text, platform text, grp text, facts jsonb, links jsonb, lasting boolean, request_key text)
+        ORDER BY fingerprint
         ON CONFLICT (fingerprint) WHERE status = 'open' DO UPDATE SET title = EXCLUDED.title, text = EXCLUDED.text,
             severity = EXCLUDED.severity, service = EXCLUDED.service, platform = EXCLUDED.platform, grp = EXCLUDED.grp,
             facts = EXCLUDED.facts, links = EXCLUDED.links, times = a.times + 1,
@@ -68,7 +71,7 @@ _RAISE = text("""
         RETURNING a.id, a.fingerprint, a.grp, a.severity
     ), stood AS (
         INSERT INTO pilothouse.alert_standings AS s (fingerprint, grp, alert_id, open, severity, look_at)
-        SELECT fingerprint, grp, id, true, severity, now() FROM kept
+        SELECT fingerprint, grp, id, true, severity, now() FROM kept ORDER BY fingerprint
         ON CONFLICT (fingerprint) DO UPDATE SET grp = EXCLUDED.grp, alert_id = EXCLUDED.alert_id, open = true,
             severity = EXCLUDED.severity,
             changed_at = CASE WHEN s.open AND s.alert_id = EXCLUDED.alert_id THEN s.changed_at ELSE now() END,
@@ -78,14 +81,17 @@ _RAISE = text("""
     SELECT id FROM kept
 """)
 _RESOLVE = text("""
-    WITH ended AS (
-        UPDATE pilothouse.alerts SET status = 'resolved', resolved_at = now(), resolved_words = :words
-        WHERE fingerprint = :fingerprint AND status = 'open' RETURNING fingerprint
+    WITH holding AS (
+        SELECT id FROM pilothouse.alerts WHERE fingerprint = ANY(:fingerprints) AND status = 'open'
+        ORDER BY fingerprint FOR UPDATE
+    ), ended AS (
+        UPDATE pilothouse.alerts a SET status = 'resolved', resolved_at = now(), resolved_words = :words
+        FROM holding WHERE a.id = holding.id AND a.status = 'open' RETURNING a.fingerprint
     ), stood AS (
         UPDATE pilothouse.alert_standings s SET open = false, changed_at = now(), look_at = now()
         FROM ended WHERE s.fingerprint = ended.fingerprint
     )
-    SELECT fingerprint FROM ended
+    SELECT count(*) FROM ended
 """)
 # What has been told of a fingerprint is kept for as long as any of its alerts is.
 _FORGET = text("""
@@ -122,12 +128,9 @@ class Alerts:
         return await self.raise_all([alert]) == 1
 
     async def raise_all(self, alerts: Iterable[Alert]) -> int:
-        """The same for many at once; how many are new."""
-        new = 0
+        """The same for many at once; how many are new. Of one fingerprint the last counts."""
         async with self._store.begin() as connection:
-            for alert in sorted(alerts, key=lambda alert: alert.fingerprint):  # in one order: no two of us wait for each other
-                new += (await _raised(connection, alert))[1]
-        return new
+            return sum(new for _, new in await _raised(connection, alerts))
 
     async def raise_once(self, alert: Alert, request: str | None = None) -> tuple[str, bool]:
         """The same, with the alert's id. A ``request`` that was made before changes nothing, even if its alert is over by now.
@@ -145,7 +148,7 @@ class Alerts:
                     raise Conflict("This Idempotency-Key was used for another alert; use a new key.")
                 if before is not None:
                     return before.id, False
-            return await _raised(connection, alert, request)
+            return (await _raised(connection, [alert], request))[0]
 
     async def resolve(self, fingerprint: str, words: str = "") -> bool:
         """Say that it is over, and perhaps why; True when it held until now."""
@@ -153,12 +156,9 @@ class Alerts:
 
     async def resolve_all(self, fingerprints: Iterable[str], words: str = "") -> int:
         """The same for many at once; how many held until now."""
-        over = 0
-        async with self._store.begin() as connection:
-            for fingerprint in sorted(set(fingerprints)):
-                values = {"fingerprint": keepable(fingerprint), "words": keepable(words)}
-                over += (await connection.execute(_RESOLVE, values)).scalar_one_or_none() is not None
-        return over
+        values = {"fingerprints": sorted({keepable(each) for each in fingerprints}), "words": keepable(words)}
+        async with self._store.single() as connection:
+            return int((await connection.execute(_RESOLVE, values)).scalar_one())
 
     async def get(self, alert_id: str) -> AlertRecord:
         """Raises ``NotFound``."""
@@ -228,22 +228,27 @@ def _asked() -> Select[Any]:
     return select(*_COLUMNS).outerjoin(StandingRow, standing)
 
 
-async def _raised(connection: AsyncConnection, alert: Alert, request: str | None = None) -> tuple[str, bool]:
-    new = new_id()
-    values: dict[str, Any] = {
-        "id": new,
+async def _raised(connection: AsyncConnection, alerts: Iterable[Alert], request: str | None = None) -> list[tuple[str, bool]]:
+    """The id of each, and whether it is new."""
+    rows = list({row["fingerprint"]: row for row in (_row(alert, request) for alert in alerts)}.values())
+    new = {row["id"] for row in rows}
+    found = (await connection.execute(_RAISE, {"alerts": as_json(rows)})).scalars()
+    return [(alert_id, alert_id in new) for alert_id in found]
+
+
+def _row(alert: Alert, request: str | None) -> dict[str, Any]:
+    return {
+        "id": new_id(),
         "fingerprint": keepable(alert.fingerprint),
-        "title": keepable(alert.title),
-        "text": keepable(alert.text),
+        "title": alert.title,
+        "text": alert.text,
         "severity": alert.severity,
         "origin": alert.origin,
-        "service": keepable(alert.service),
-        "platform": keepable(alert.platform),
-        "grp": keepable(alert.group or alert.fingerprint),
-        "facts": as_json([[name, str(value)] for name, value in alert.facts.items()]),
-        "links": as_json([[link.title, link.url] for link in alert.links]),
+        "service": alert.service,
+        "platform": alert.platform,
+        "grp": alert.group or alert.fingerprint,
+        "facts": [[name, str(value)] for name, value in alert.facts.items()],
+        "links": [[link.title, link.url] for link in alert.links],
         "lasting": alert.lasting,
         "request_key": request,
     }
-    found: str = (await connection.execute(_RAISE, values)).scalar_one()
-    return found, found == new
