@@ -12,6 +12,7 @@ from blocks.teams_cards import BUDGET, adaptive, connector
 from blocks.teams_text import cost, escaped, fitted, line, paragraphs
 from core.alerts.alert import Link
 from core.alerts.message import Kind, Message
+from core.alerts.storms import MOST, MOST_BYTES
 from core.settings_services import Severity
 from tests.teams_rules import LIMIT, mistakes, mistakes_of_connector, read, size, texts_of
 
@@ -192,11 +193,12 @@ def test_long_lines_leave_room_for_entries_and_entries_for_lines() -> None:
     assert len([text for text in shown if text.startswith("word")]) >= 2
 
 
-def test_sixty_titles_of_a_storm_fit_on_one_card() -> None:
-    entries = tuple(f"服务_{number} 无法访问：连接被拒绝，已持续三分钟。{'长' * 14}" for number in range(60))
-    assert sum(len(entry.encode()) for entry in entries) > 6_000
-    shown = with_words(Message("1", "firing", "60 alerts", "critical", entries=entries, facts=DOWN.facts, links=DOWN.links))
-    assert [text for text in shown if text.startswith("服务_")] == list(entries)
+@pytest.mark.parametrize("letter", ["a", "长", "_"])
+def test_each_title_of_a_storm_is_on_its_card(letter: str) -> None:
+    length = MOST_BYTES // MOST // len(letter.encode())
+    entries = tuple(f"{number:03}{letter * (length - 3)}" for number in range(MOST))
+    shown = with_words(Message("1", "firing", "100 alerts", "critical", entries=entries, facts=DOWN.facts, links=DOWN.links))
+    assert [text for text in shown if text[:3].isdecimal() and text[3:4] == letter] == list(entries)
 
 
 def test_only_links_that_lead_to_a_page_become_buttons() -> None:
