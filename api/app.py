@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import (
+    audit,
     backups,
     chat,
     docs,
@@ -26,6 +27,7 @@ from api import (
     verify,
 )
 from api.alert_routes import alert_routes
+from api.audited import Audited
 from api.fastgpt import serving as fastgpt
 from api.parts import GRACE, opened
 from api.requests import Requests
@@ -62,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     problems.install(app, settings.api_prefix)
     native = APIRouter()
-    for module in (chat, openai, status, files, tools, backups, restores, logins, verify, users, status_page, metrics):
+    for module in (chat, openai, status, files, tools, backups, restores, logins, verify, users, audit, status_page, metrics):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router, alert_routes):
         native.include_router(router)
@@ -75,5 +77,6 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Session-Id", "X-Request-Id"],
         expose_headers=["X-Turn-Id", "X-Flow-Run-Id", "X-Request-Id", "Retry-After"],
     )
+    app.add_middleware(Audited)
     app.add_middleware(Requests, chat=settings.chat, prefix=settings.api_prefix)
     return app

@@ -31,6 +31,7 @@ from core.tools.toolbox import Toolbox
 from flows.alerting import Alerting
 from flows.answering import streams_for, turns_for
 from flows.asking import Desk
+from flows.auditing import AuditLog
 from flows.catalogue import TAG
 from flows.chat import Conversations
 from flows.files import KeptFiles, files_for
@@ -72,6 +73,7 @@ class Parts:
     runs: FlowRuns
     relay: EventRelay
     alerting: Alerting
+    audit: AuditLog
 
 
 def the_parts(request: Request) -> Parts:
@@ -91,6 +93,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         store = Store.from_settings(settings.database, "pilothouse api")
         stack.push_async_callback(store.aclose)
         await migrate(settings.database.url.get_secret_value() if settings.database.url else "")
+        audit = _audit(stack, settings, store)
         tokens = Tokens(store, settings.auth_token.get_secret_value() if settings.auth_token else None)
         streams = streams_for(settings)
         stack.push_async_callback(streams.aclose)
@@ -109,8 +112,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         toolbox = Toolbox.from_settings(settings, tool_calls)
         stack.push_async_callback(_drain, relay, link)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
-        conversations.on_end.append(ledger.note)
-        tool_calls.on_end.append(ledger.keep_later)
+        conversations.on_end += [ledger.note, audit.turn]
+        tool_calls.on_end += [ledger.keep_later, audit.call]
         keeper = RunKeeper(boot_id, installation, store, open_runs, link, relay)
         ledger.on_orphans.append(keeper.crash)
         await ledger.start()
@@ -130,7 +133,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             turns=turns,
             tokens=tokens,
             users=Users(store),
-            signing_in=_signing_in(stack, settings, store),
+            signing_in=_signing_in(stack, settings, store, audit),
             streams=streams,
             models=models,
             conversations=conversations,
@@ -143,7 +146,18 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             runs=runs,
             relay=relay,
             alerting=alerting,
+            audit=audit,
         )
+
+
+def _audit(stack: AsyncExitStack, settings: Settings, store: Store) -> AuditLog:
+    """Without a configured key, seals are signed with one that nobody knows any more once this process has ended."""
+    key = settings.audit.key.get_secret_value() if settings.audit.key else secrets.token_urlsafe(32)
+    audit = AuditLog(store, settings.audit, key, settings.data_dir)
+    audit.start()
+    audit.configured(settings)
+    stack.push_async_callback(audit.stop)
+    return audit
 
 
 async def _watching(stack: AsyncExitStack, settings: Settings, store: Store, alerting: Alerting, link: PrefectLink) -> Alerting:
@@ -156,12 +170,12 @@ async def _watching(stack: AsyncExitStack, settings: Settings, store: Store, ale
     return alerting
 
 
-def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store) -> SigningIn:
+def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store, audit: AuditLog) -> SigningIn:
     """Without a configured key, access tokens are signed with one that dies with this process."""
     access, directory = settings.access, ldap_directory(settings)
     key = access.jwt_secret.get_secret_value() if access.jwt_secret else secrets.token_urlsafe(32)
     signs = AccessTokens([key, *(before.get_secret_value() for before in access.jwt_secrets_before)], access.access_minutes)
-    signing_in = SigningIn(store, access, signs, [directory] if directory is not None else [])
+    signing_in = SigningIn(store, access, signs, [directory] if directory is not None else [], audit.note)
     stack.callback(signing_in.close)
     if directory is not None:
         stack.callback(directory.close)

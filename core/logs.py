@@ -16,7 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 NAMES = "(?:password|secret|authorization|authtoken|api_?key|auth_string|cookie)"
 SECRETS = (
-    (re.compile(r"ph_([0-9a-z]{4,})_[\w-]+"), r"ph_\1_***"),
+    (re.compile(r"(ph[rs]?_[0-9a-z-]{4,})_[\w-]+"), r"\1_***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 ***"),
     (re.compile(r"(://[^\s:/@\"']*):[^\s/@\"']+@"), r"\1:***@"),
     (re.compile(r"(?i)([?&](?:sig|signature|token|access_token|api[-_]?key|key|password|secret)=)[^&\s\"']+"), r"\1***"),
@@ -26,7 +26,23 @@ SECRETS = (
     # pydantic quotes the input that it refuses.
     (re.compile(r"input_value=.*?, input_type="), "input_value=***, input_type="),
 )
-SUSPICIOUS = ("ph_", "bearer", "basic", "://", "?", "&", "sk-", "input_value", "password", "secret", "auth", "api", "cookie")
+SUSPICIOUS = (
+    "ph_",
+    "phr_",
+    "phs_",
+    "bearer",
+    "basic",
+    "://",
+    "?",
+    "&",
+    "sk-",
+    "input_value",
+    "password",
+    "secret",
+    "auth",
+    "api",
+    "cookie",
+)
 """Every text with a secret has one of these somewhere; most lines have none, and need no slower look."""
 SECRET_KEY = re.compile(rf"(?i){NAMES}$")
 QUIET = ("httpx", "httpcore", "openai", "websockets", "asyncio", "uvicorn.access", "docket", "alembic")

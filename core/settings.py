@@ -12,6 +12,7 @@ from core.addresses import postgres_url, prefect_database_url, reachable_host, r
 from core.model_catalogue import ModelType
 from core.settings_access import AccessSettings, LdapSettings
 from core.settings_alerts import AlertSettings, ChannelSettings, fallbacks_known
+from core.settings_audit import AuditSettings
 from core.settings_backups import (
     OWN_SOURCES,
     BackupSettings,
@@ -189,6 +190,7 @@ class Settings(Section):
     sweeps: SweepSettings = SweepSettings()
     services: dict[str, ServiceSettings] = Field(default={})
     access: AccessSettings = AccessSettings()
+    audit: AuditSettings = AuditSettings()
     ldap: LdapSettings = LdapSettings()
     alerts: AlertSettings = AlertSettings()
     channels: dict[str, ChannelSettings] = Field(default={})

@@ -6,7 +6,7 @@ Knows nothing of HTTP or Prefect: whoever runs ``attempt`` decides when to try a
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
@@ -76,6 +76,11 @@ class RunningTurn:
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def question(self) -> Sequence[Mapping[str, Any]]:
+        """What was asked, as OpenAI messages."""
+        return self._turn.messages
 
     def noted(self, task_run_id: str, flow_run_id: str | None) -> None:
         """Say by which runs the turn is tracked."""

@@ -41,7 +41,7 @@ _TLS_EVERY = 5.0
 def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None) -> NoReturn:
     """Serve on the inherited socket, or on one of our own; ``admin_token`` is the file to keep a valid admin token in."""
     logs.configure(settings.log_level)
-    settings = with_signing_key(settings)
+    settings = with_signing_keys(settings)
     # By name, because the API and the command line are floors that do not know each other.
     application = import_module("api.app").create_app(settings)
     logs.configure(settings.log_level)  # Prefect sets up logging by itself when it is imported
@@ -137,12 +137,14 @@ async def _migrated(settings: Settings) -> None:
             return
 
 
-def with_signing_key(settings: Settings) -> Settings:
-    """The settings with a key that signs logins: the configured one, else one made up and kept for this data directory."""
-    if settings.access.jwt_secret is not None:
-        return settings
-    key = SecretStr(kept_secret(settings.data_dir, "jwt"))
-    return settings.model_copy(update={"access": settings.access.model_copy(update={"jwt_secret": key})})
+def with_signing_keys(settings: Settings) -> Settings:
+    """The settings with keys that sign logins and the audit log: configured, else made up and kept for this data directory."""
+    access, audit = settings.access, settings.audit
+    if access.jwt_secret is None:
+        access = access.model_copy(update={"jwt_secret": SecretStr(kept_secret(settings.data_dir, "jwt"))})
+    if audit.key is None:
+        audit = audit.model_copy(update={"key": SecretStr(kept_secret(settings.data_dir, "audit"))})
+    return settings.model_copy(update={"access": access, "audit": audit})
 
 
 async def keep_admin_token(settings: Settings, path: Path) -> None:

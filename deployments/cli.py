@@ -36,6 +36,7 @@ COMMANDS = (
     Listed("setup", "deployments.setup:setup", "Publish blocks, deployments, schedules and limits to Prefect."),
     Listed("topology", "deployments.topologies:app", "What depends on what: import compose files, show."),
     Listed("user", "deployments.users:app", "Accounts of people: create, list, role, password, disable, enable."),
+    Listed("audit", "deployments.auditing:app", "Who did what: verify, list, export."),
     Listed("token", "deployments.tokens:app", "Tokens for the API: create, list, revoke."),
     Listed("config", "deployments.configuring:app", "Settings in force, and where each came from."),
     Listed("logs", "deployments.logs:logs", "A part's log; the list of parts without one."),

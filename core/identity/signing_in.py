@@ -1,12 +1,13 @@
 """Logging in: who it is, how often they may guess, what they get for it, and how that is renewed and taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
 import structlog
 
+from core.audit.entry import Entry, Outcome
 from core.errors import TooManyAttempts, Unauthorized
 from core.identity.access_tokens import AccessTokens
 from core.identity.directory import Directory
@@ -47,7 +48,12 @@ class SigningIn:
     """Logins of this process. ``directories`` are asked in order where our own table does not know the name."""
 
     def __init__(
-        self, store: Store, settings: AccessSettings, signs: AccessTokens, directories: Sequence[Directory] = ()
+        self,
+        store: Store,
+        settings: AccessSettings,
+        signs: AccessTokens,
+        directories: Sequence[Directory] = (),
+        note: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         self._users = Users(store)
         self._logins = Logins(store, settings.login_days)
@@ -55,6 +61,7 @@ class SigningIn:
         self._attempts = settings.attempts
         self.passwords = Passwords()
         self._signs = signs
+        self._note = note
         self._directories = directories
         self._standing: dict[str, tuple[float, Standing | None]] = {}
         """By login id, or by a browser's cookie: when it was asked, and whose it is."""
@@ -69,6 +76,7 @@ class SigningIn:
         login, renewal = await self._logins.start(user.id, kind, address, agent)
         access, ends = self._signs.sign(user.id, login, user.role)
         log.info("logged_in", user=user.id, source=user.source, login=login, client=address)
+        self._note(_entry("login", "success", user, address, kind=kind, login=login))
         return Login(user, access, ends, renewal)
 
     async def who(self, username: str, password: str, address: str) -> User:
@@ -79,12 +87,16 @@ class SigningIn:
         here, account, anywhere = f"{name} from {address}", f"account {name}", f"address {address}"
         if (until := await self._guesses.blocked([here, account, anywhere])) is not None:
             wait = max(1.0, (until - datetime.now(UTC)).total_seconds())
+            self._note(Entry("login", "failure", address=address, details={"waits": round(wait)}))
             raise TooManyAttempts(f"Too many wrong passwords: try again in {wait:.0f} s.", retry_after=wait)
         user = await self._checked(name, password)
         if user is None or user.disabled:
             limits = {here: self._attempts, account: self._attempts * PER_ACCOUNT, anywhere: self._attempts * PER_ADDRESS}
             await self._guesses.wrong(limits)
             log.warning("login_refused", client=address, disabled=user is not None)
+            # What was typed is told only as far as it is an address: some type their password where the name goes.
+            typed = name if "@" in name or user is not None else ""
+            self._note(Entry("login", "failure", actor_name=typed, address=address, details={"disabled": user is not None}))
             raise Unauthorized(WRONG)
         await self._guesses.right(here)
         return user
@@ -95,6 +107,7 @@ class SigningIn:
             renewed = await self._logins.renew(token)
         except Reused as error:
             log.warning("refresh_token_used_twice", user=error.user_id, client=address)
+            self._note(Entry("login.reused", "failure", actor=f"user:{error.user_id}", address=address))
             raise Unauthorized("This refresh token was used before: the login has ended. Log in again.") from None
         if renewed is None:
             raise Unauthorized("The refresh token is not valid: unknown, expired or logged out. Log in again.")
@@ -128,6 +141,7 @@ class SigningIn:
         if claims is None and not await self._holds(login, token):
             return
         await self._logins.end(login)
+        self._note(Entry("logout", "success", object=login, actor=f"user:{claims.user_id}" if claims is not None else ""))
         self.forget()
 
     def forget(self) -> None:
@@ -164,6 +178,11 @@ class SigningIn:
                 self._standing.clear()
             self._standing[key] = (monotonic(), standing)
         return standing
+
+
+def _entry(action: str, outcome: Outcome, user: User, address: str, **details: str) -> Entry:
+    said = {"source": user.source, "role": user.role} | details
+    return Entry(action, outcome, actor=f"user:{user.id}", actor_name=user.login, address=address, details=said)
 
 
 def principal(standing: Standing) -> Principal:

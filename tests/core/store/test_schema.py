@@ -12,6 +12,7 @@ from core.errors import ConfigurationInvalid, DatabaseTooNew, DatabaseUnavailabl
 from core.store import (
     access,
     alert_tables,
+    audit,
     backups,
     chats,
     drills,
@@ -31,7 +32,22 @@ from core.store.base import SCHEMA, Base, driver_url
 from core.store.schema import migrate, newest_revision
 
 SUBJECTS = (
-    *(access, alert_tables, backups, chats, drills, files, heartbeats, notices, processes, runs, samples, services, silences),
+    *(
+        access,
+        alert_tables,
+        audit,
+        backups,
+        chats,
+        drills,
+        files,
+        heartbeats,
+        notices,
+        processes,
+        runs,
+        samples,
+        services,
+        silences,
+    ),
     *(logins, tool_runs, users),
 )
 

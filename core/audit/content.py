@@ -1,0 +1,20 @@
+"""What the audit log keeps of what people wrote and got: by policy all of it, its hash, or nothing."""
+
+import hashlib
+from typing import Any, Literal
+
+import orjson
+
+Policy = Literal["hash", "full", "none"]
+LONGEST = 20_000
+"""Bytes of JSON that are kept of one content; of longer ones the hash alone."""
+
+
+def shown(name: str, value: Any, policy: Policy) -> dict[str, Any]:
+    """``{name: value}``, or ``{nameSha256: …, nameBytes: …}`` of its canonical JSON, or nothing."""
+    if policy == "none":
+        return {}
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
+    if policy == "full" and len(text) <= LONGEST:
+        return {name: value}
+    return {f"{name}Sha256": hashlib.sha256(text).hexdigest(), f"{name}Bytes": len(text)}
