@@ -44,15 +44,19 @@ class Status:
         self._history = ServiceHistory(store)
         self._started = started
 
-    async def view(self, platform: str | None = None, number: int = 1, listed: int = LISTED) -> StatusView:
+    async def view(
+        self, platform: str | None = None, number: int = 1, listed: int = LISTED, *, history: bool = True
+    ) -> StatusView:
         """Everything as of now. Where there are too many services for a page, ``platform`` says whose are listed, and ``number``
-        which page of ``listed`` of them. Raises ``DatabaseUnavailable``."""
+        which page of ``listed`` of them. Without ``history`` there are no uptimes, which take most of the time.
+
+        Raises ``DatabaseUnavailable``."""
         now = datetime.now(UTC)
         counts = await self._history.counts()
         silences = [each for each in await Silences(self._store).page(SILENCES) if each.starts_at <= now]
         alerts, flapping = await self._alerts(silences, now)
         found, page = await self._listed(platform, number, listed, counts={name: sum(of.values()) for name, of in counts.items()})
-        histories = await self._history.histories([each.state.key for each in found], now)
+        histories = await self._history.histories([each.state.key for each in found] if history else [], now)
         services = [assembling.service_view(each, histories.get(each.state.key), flapping) for each in found]
         roots = [assembling.service_view(each, None, flapping) for each in await self._history.troubles(TROUBLES)]
         dragged = await self._history.folded([root.key for root in roots], FOLDED)

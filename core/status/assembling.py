@@ -42,7 +42,7 @@ def service_view(listed: Listed, history: History | None, flapping: Collection[s
         title=state.shown,
         platform=listed.platform,
         state=state.state,
-        since=state.since if state.checked_at else None,
+        since=state.since,
         checked_at=state.checked_at,
         code=state.code,
         message=state.message,

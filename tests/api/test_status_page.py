@@ -201,3 +201,9 @@ def test_one_platform_is_listed_where_it_is_asked_for(client: httpx.Client) -> N
     assert [each["name"] for each in found["services"]] == ["search"] or len(found["services"]) == 1
     assert (found["page"]["number"], found["page"]["pages"], found["page"]["complete"]) == (2, 2, False)
     assert client.get("/status.json", params={"platform": "none of these"}).json()["services"] == []
+
+
+def test_uptimes_may_be_left_out(client: httpx.Client) -> None:
+    quick = client.get("/status.json", params={"history": "false"}).json()
+    assert len(quick["services"]) == 7
+    assert all(each["uptime"]["day"] is None and each["since"] for each in quick["services"])
