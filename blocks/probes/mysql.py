@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -48,7 +49,7 @@ _PROCESSES = re.compile(r"\b(PROCESS|ALL PRIVILEGES)\b.* ON \*\.\*", re.IGNORECA
 _IDLE = frozenset({"Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID", "Slave_IO", "Slave_SQL", "Slave_worker", "Connect"})
 
 
-_CONTEXTS: dict[tuple[tuple[str, Any], ...], ssl.SSLContext] = {}
+_CONTEXTS: dict[tuple[object, ...], ssl.SSLContext] = {}
 _MAKING = Lock()
 
 
@@ -66,10 +67,11 @@ else:
 
 
 class _Quick(Session):
-    """Makes each TLS context once: reading the system's certificates takes longer than all the rest of a look."""
+    """Makes each TLS context once, and again when its file changes: that takes longer than all the rest of a look."""
 
     def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
-        key = tuple(sorted(sslp.items()))
+        changed = Path(ca).stat().st_mtime_ns if (ca := sslp.get("ca")) else 0
+        key = (changed, *sorted(sslp.items()))
         with _MAKING:
             if key not in _CONTEXTS:
                 _CONTEXTS[key] = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
