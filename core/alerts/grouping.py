@@ -13,6 +13,9 @@ from core.alerts.routing import RANKS
 from core.settings_alerts import AlertSettings
 from core.settings_services import Severity
 
+DOUBT = 45.0
+"""Seconds that an alert which comes back soon waits at most for that reason."""
+
 Told = Literal["", "firing", "flapping", "resolved"]
 Word = Literal["firing", "worse", "flapping", "reminder", "resolved"]
 
@@ -110,7 +113,14 @@ def _news(one: Standing, flapping: datetime | None, now: datetime, rules: AlertS
         return _News("resolved", now if calmed else _settled(one, rules)) if known else _News()
     if muted is not None:
         return _News(at=muted)
-    return _News("flapping", now) if flapping is not None else _firing(one, now, rules)
+    return _flapping(one, flapping, now, rules) if flapping is not None else _firing(one, now, rules)
+
+
+def _flapping(one: Standing, since: datetime, now: datetime, rules: AlertSettings) -> _News:
+    last = max([one.changed_at, *one.flips])
+    # Who heard that it was down and came back needs no third message, unless it goes on for long.
+    enough = one.told == "resolved" and last < calm_at(since, rules)
+    return _News(at=calm_at(last, rules)) if enough else _News("flapping", now)
 
 
 def _firing(one: Standing, now: datetime, rules: AlertSettings) -> _News:
@@ -122,7 +132,13 @@ def _firing(one: Standing, now: datetime, rules: AlertSettings) -> _News:
 
 
 def _settled(one: Standing, rules: AlertSettings) -> datetime:
-    return one.changed_at + timedelta(seconds=rules.wait)
+    """When it has held for long enough to be told. What comes back soon after it was told to be over has to hold for longer than
+    it was well: it may be about to flap."""
+    wait = rules.wait
+    if one.open and one.told == "resolved" and len(one.flips) > 1:
+        last, before = sorted(one.flips)[:-3:-1]
+        wait = max(wait, min(2 * (last - before).total_seconds(), DOUBT))
+    return one.changed_at + timedelta(seconds=wait)
 
 
 def _reminder(one: Standing, now: datetime, rules: AlertSettings) -> _News:

@@ -71,10 +71,9 @@ def test_reminders_come_every_so_many_hours_or_never() -> None:
     assert told_at(planned([one], at(14_400), every)) == [Said("a", "reminder")]
 
 
-@pytest.mark.parametrize("known", ["", "resolved"])
-def test_what_flaps_is_told_once_and_then_when_it_is_calm(known: Any) -> None:
+def test_what_flaps_is_told_once_and_then_when_it_is_calm() -> None:
     flips = tuple(at(10 * number) for number in range(4))
-    one = standing(changed_at=flips[-1], flips=flips, told=known)
+    one = standing(changed_at=flips[-1], flips=flips)
     plan = planned([one], at(31), RULES)
     assert (told_at(plan), plan.flapping) == ([Said("a", "flapping", 4)], {"a": START})
     silent = replace(one, told="flapping", flapping_since=START, told_at=at(31), told_severity="critical")
@@ -89,6 +88,22 @@ def test_what_is_known_to_be_down_is_not_said_to_flap() -> None:
     one = standing(changed_at=flips[-1], flips=flips, told="firing", told_at=at(30), told_severity="critical", open=False)
     assert planned([one], at(400), RULES).said == ()
     assert told_at(planned([replace(one, flapping_since=START)], at(200 + 900), RULES)) == [Said("a", "resolved", 6)]
+
+
+def test_who_heard_both_hears_that_it_flaps_only_when_it_goes_on_for_long() -> None:
+    flips = (at(0), at(300), at(600), at(890))
+    one = standing(changed_at=flips[-1], flips=flips, told="resolved", told_at=at(300), open=False)
+    assert planned([one], at(891), RULES) == Plan((), {"a": at(890 + 900)}, {"a": START})
+    more = replace(one, flips=(*flips, at(905)), changed_at=at(905))
+    assert told_at(planned([more], at(905), RULES)) == [Said("a", "flapping", 5)]
+
+
+def test_what_comes_back_soon_waits_to_be_sure() -> None:
+    one = standing(told="resolved", told_at=at(-3600), flips=(at(-40), at(-20), at(0)))
+    assert planned([one], at(30), RULES).look_at == {"a": at(40)}
+    assert told_at(planned([one], at(40), RULES)) == [Said("a", "firing")]
+    long = replace(one, flips=(at(-900), at(-600), at(0)))
+    assert told_at(planned([long], at(45), RULES)) == [Said("a", "firing")]
 
 
 class Platform:
@@ -131,7 +146,7 @@ class Platform:
 
     def run(self, flips: Sequence[int], until: int) -> "Platform":
         """Flips at these seconds, and on until it has been calm for long."""
-        events = sorted({*flips, *range(0, until, 5)})
+        events = sorted({*flips, *range(until)})
         for second in events:
             if second in flips:
                 self.flip(at(second))
@@ -144,6 +159,13 @@ def test_twenty_flips_are_two_messages_at_most(pause: int) -> None:
     platform = Platform(RULES).run([pause * number for number in range(1, 21)], 20 * pause + 3600)
     assert len(platform.messages) <= 2, platform.messages
     assert not platform.held.open
+
+
+@pytest.mark.parametrize("pause", [3, 10, 20])
+def test_twenty_flips_are_two_messages_at_most_even_where_nothing_waits(pause: int) -> None:
+    hasty = AlertSettings(wait=0, interval=0)
+    platform = Platform(hasty).run([pause * number for number in range(1, 21)], 20 * pause + 3600)
+    assert [kind for _, kind in platform.messages] == ["firing", "resolved"]
 
 
 @given(st.lists(st.integers(min_value=1, max_value=2000), min_size=1, max_size=12))
