@@ -182,6 +182,11 @@ def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store, audit: 
     return signing_in
 
 
+def _stand_by(stack: AsyncExitStack, standby: Standby) -> None:
+    standby.start()
+    stack.push_async_callback(standby.stop)
+
+
 async def _drain(relay: EventRelay, link: PrefectLink) -> None:
     if link.presence.up:
         await relay.drain(3.0)

@@ -101,7 +101,9 @@ def _show(services: list[dict[str, Any]], counts: Mapping[str, int], every: bool
 
 def _row(each: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
     state = f"{each['state']} (maintenance)" if each["maintenance"] else str(each["state"])
-    return each["id"], state, _span(datetime.fromisoformat(each["since"]), now), each["because"] or "", each["message"]
+    since = each["since"]  # null for one that has not been looked at
+    lasts = _span(datetime.fromisoformat(since), now) if since else "-"
+    return each["id"], state, lasts, each["because"] or "", each["message"]
 
 
 def _tell_sweep(sweep: Mapping[str, Any]) -> None:
