@@ -79,9 +79,9 @@ class Status:
         total = sum(counts.values())
         if platform is None and total <= WHOLE:
             return await self._history.listed(WHOLE), Page()
-        if platform is None:
-            return [], Page(whole=False)
-        size = counts.get(platform, 0)
+        if platform is None or platform not in counts:
+            return [], Page(platform=platform, whole=total <= WHOLE)
+        size = counts[platform]
         pages = max(1, -(-size // listed))
         number = min(max(1, number), pages)
         found = await self._history.listed(listed, (number - 1) * listed, platform, worst_first=size > listed)
