@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from api.problems import STATUSES, install
-from core import errors
+from core import changes, errors
 from core.backups import errors as backup_errors
 from core.errors import InputInvalid, PilothouseError, SessionBusy
 
-KINDS = [*vars(errors).values(), *vars(backup_errors).values()]
+KINDS = [*vars(errors).values(), *vars(backup_errors).values(), *vars(changes).values()]
 ERRORS = {each.code: each for each in KINDS if isinstance(each, type) and issubclass(each, PilothouseError)}
 
 

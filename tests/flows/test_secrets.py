@@ -50,6 +50,7 @@ async def all_of_them():
 asyncio.run(all_of_them())
 """
 ROWS = "CREATE TABLE people AS SELECT n AS id, 'name ' || n AS name FROM generate_series(1, 20000) n"
+SECRET = {name: f"{name}-never-seen-4711" for name in ("broken", "valkey", "ping", "content")}
 TABLES = ("flow_run", "flow_run_state", "task_run", "task_run_state", "log", "artifact", "events", "block_document", "variable")
 
 
@@ -149,6 +150,25 @@ async def rows_of(url: str, schema: str, since: datetime | None = None, tables: 
     return "\n".join(texts)
 
 
+def filled(empty_database_url: str, mariadb: MariaDBServer, valkey: ValkeyServer) -> dict[str, str]:
+    """Something to save on each server; the addresses by name."""
+    with redis.Redis(port=valkey.port) as client:
+        client.set("a", SECRET["content"])
+        client.config_set("repl-diskless-sync-delay", 0)
+        client.config_set("requirepass", SECRET["valkey"])
+    mariadb.run("DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "CREATE TABLE shop.t AS SELECT 1 AS id")
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(ROWS)
+        connection.execute("CREATE DATABASE spare_of_secrets")
+    return {
+        "app": empty_database_url,
+        "shop": f"mysql://root:{quote(PASSWORD, safe='')}@127.0.0.1:{mariadb.port}/shop",
+        "cache": f"redis://:{SECRET['valkey']}@127.0.0.1:{valkey.port}/0",
+        "broken": f"mysql://root:{SECRET['broken']}@127.0.0.1:{mariadb.port}/shop",
+        "spare": empty_database_url.replace(urlsplit(empty_database_url).path, "/spare_of_secrets", 1),
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_no_secret_is_seen_anywhere(
@@ -159,30 +179,12 @@ async def test_no_secret_is_seen_anywhere(
     valkey: ValkeyServer,
     s3: S3Server,
 ) -> None:
-    begun = datetime.now(UTC)
-    secret = {name: f"{name}-never-seen-4711" for name in ("broken", "valkey", "ping", "content")}
-    key = pyrage.x25519.Identity.generate()
-    with redis.Redis(port=valkey.port) as client:
-        client.set("a", secret["content"])
-        client.config_set("repl-diskless-sync-delay", 0)
-        client.config_set("requirepass", secret["valkey"])
-    mariadb.run("DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "CREATE TABLE shop.t AS SELECT 1 AS id")
-    with psycopg.connect(empty_database_url) as connection:
-        connection.execute(ROWS)
+    begun, log = datetime.now(UTC), stage.folder / "run.log"
+    key, at = pyrage.x25519.Identity.generate(), urlsplit(empty_database_url)
     (stage.folder / "data").mkdir()
-    (stage.folder / ".env").write_text(f"PASSWORD={secret['content']}\n")
-    at = urlsplit(empty_database_url)
-    urls = {
-        "app": empty_database_url,
-        "shop": f"mysql://root:{quote(PASSWORD, safe='')}@127.0.0.1:{mariadb.port}/shop",
-        "cache": f"redis://:{secret['valkey']}@127.0.0.1:{valkey.port}/0",
-        "broken": f"mysql://root:{secret['broken']}@127.0.0.1:{mariadb.port}/shop",
-    }
-    with psycopg.connect(empty_database_url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE spare_of_secrets")
-    urls["spare"] = empty_database_url.replace(at.path, "/spare_of_secrets", 1)
-    configured(stage, urls, s3, (str(key.to_public()), str(key)), f"http://127.0.0.1:{free_port()}/{secret['ping']}")
-    log = stage.folder / "run.log"
+    (stage.folder / ".env").write_text(f"PASSWORD={SECRET['content']}\n")
+    urls = filled(empty_database_url, mariadb, valkey)
+    configured(stage, urls, s3, (str(key.to_public()), str(key)), f"http://127.0.0.1:{free_port()}/{SECRET['ping']}")
     try:
         with Watch() as watch:
             async with running(prefect_client.environment("flows") | stage.environ, log) as process:
@@ -213,6 +215,6 @@ async def test_no_secret_is_seen_anywhere(
     told = {"arguments": "pg_dump", "log": "place_refused", "manifests": '"shop.sql', "catalogue": "place_refused"}
     for where, words in (told | {"notes of changes": "release"}).items():
         assert words in places[where], where
-    wanted = [*secret.values(), PASSWORD, quote(PASSWORD, safe=""), at.password or "", s3.password, str(key)]
+    wanted = [*SECRET.values(), PASSWORD, quote(PASSWORD, safe=""), at.password or "", s3.password, str(key)]
     for where, content in places.items():
         assert [word for word in wanted if not word or word in content] == [], where
