@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response, Security
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.auth import require
+from api.pacing import PacedCaller
 from api.parts import Parts, TheParts
 from api.sse import EventStream, chat_framing, framed, opened
 from api.turns import answered, ask, checked
@@ -104,7 +105,7 @@ async def post_turn(
     request: Request,
     response: Response,
     parts: TheParts,
-    caller: Caller,
+    caller: PacedCaller,
     idempotency_key: IdempotencyKey = None,
     detail: bool = False,
 ) -> EventStream | dict[str, Any]:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.auth import require
 from api.chat import SESSION_ID, STREAM, ChatMessage
+from api.pacing import PacedCaller
 from api.parts import Parts, TheParts
 from api.sse import EventStream, framed, openai_framing, opened
 from api.turns import answered, ask
@@ -62,7 +63,7 @@ async def completions(
     request: Request,
     response: Response,
     parts: TheParts,
-    caller: Caller,
+    caller: PacedCaller,
     session_id: Annotated[str | None, Header(alias="X-Session-Id")] = None,
 ) -> EventStream | dict[str, Any]:
     """As OpenAI answers. ``X-Session-Id`` keeps history on the server: the session is made when it is new."""

@@ -114,12 +114,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
         conversations.on_end += [ledger.note, audit.turn]
         tool_calls.on_end += [ledger.keep_later, audit.call]
-        keeper = RunKeeper(boot_id, installation, store, open_runs, link, relay)
-        ledger.on_orphans.append(keeper.crash)
-        await ledger.start()
-        stack.push_async_callback(ledger.stop)
-        keeper.start()
-        stack.push_async_callback(keeper.stop)
+        await _keeping(stack, ledger, RunKeeper(boot_id, installation, store, open_runs, link, relay))
         stack.push_async_callback(open_runs.aclose)
         stack.push_async_callback(tool_calls.aclose, GRACE)
         stack.push_async_callback(conversations.aclose, GRACE)
@@ -158,6 +153,15 @@ def _audit(stack: AsyncExitStack, settings: Settings, store: Store) -> AuditLog:
     audit.configured(settings)
     stack.push_async_callback(audit.stop)
     return audit
+
+
+async def _keeping(stack: AsyncExitStack, ledger: TurnLedger, keeper: RunKeeper) -> None:
+    """What is in flight, kept; what dead processes left, ended."""
+    ledger.on_orphans.append(keeper.crash)
+    await ledger.start()
+    stack.push_async_callback(ledger.stop)
+    keeper.start()
+    stack.push_async_callback(keeper.stop)
 
 
 async def _watching(stack: AsyncExitStack, settings: Settings, store: Store, alerting: Alerting, link: PrefectLink) -> Alerting:

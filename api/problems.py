@@ -31,6 +31,7 @@ STATUSES: Mapping[str, int] = {
     "model_not_found": 404,
     "conflict": 409,
     "too_many_attempts": 429,
+    "rate_exceeded": 429,
     "directory_unavailable": 503,
     "session_busy": 409,
     "dump_running": 409,

@@ -148,6 +148,7 @@ class _Exchange:
             self.status = message["status"]
             headers = list(message.get("headers", ()))
             given = {name.lower() for name, _ in headers}
+            headers += self._scope["state"].get("headers", ())
             always = _SECURE if self._scope.get("scheme") == "https" else _ALWAYS
             message["headers"] = [*headers, self._header, *(each for each in always if each[0] not in given)]
         await self._send(message)

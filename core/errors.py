@@ -90,6 +90,21 @@ class TooManyAttempts(PilothouseError):
     permanent = False
 
 
+class RateExceeded(PilothouseError):
+    """More requests than a caller may make in a while; ``retry_after`` says when the while is over."""
+
+    code = "rate_exceeded"
+    permanent = False
+
+
+class LoginRefused(Unauthorized):
+    """A login by another provider that comes to nothing; ``reason`` chooses the words of the login page."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class DirectoryUnavailable(PilothouseError):
     """No server of the company's directory answers, so that its people cannot log in."""
 

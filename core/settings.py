@@ -27,6 +27,8 @@ from core.settings_charts import ChartSettings
 from core.settings_databases import ReadableSettings
 from core.settings_fastgpt import FastGptSettings
 from core.settings_files import FileSettings
+from core.settings_oidc import OidcSettings, providers_named
+from core.settings_quotas import QuotaSettings
 from core.settings_services import ServiceSettings, SweepSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, network, path_prefix, secret, time_zone
 
@@ -191,7 +193,9 @@ class Settings(Section):
     services: dict[str, ServiceSettings] = Field(default={})
     access: AccessSettings = AccessSettings()
     audit: AuditSettings = AuditSettings()
+    quotas: QuotaSettings = QuotaSettings()
     ldap: LdapSettings = LdapSettings()
+    oidc: dict[str, OidcSettings] = Field(default={})
     alerts: AlertSettings = AlertSettings()
     channels: dict[str, ChannelSettings] = Field(default={})
 
@@ -217,4 +221,5 @@ class Settings(Section):
         names_known(self.sources, self.sets, self.targets, self.hooks)
         changes_fit(self.changes, [*self.sources, *self.sets, *OWN_SOURCES])
         fallbacks_known(self.channels)
+        providers_named(self.oidc)
         return self

@@ -10,7 +10,7 @@ LONGEST = 20_000
 """Bytes of JSON that are kept of one content; of longer ones the hash alone."""
 
 
-def shown(name: str, value: Any, policy: Policy) -> dict[str, Any]:
+def shown(name: str, value: object, policy: Policy) -> dict[str, Any]:
     """``{name: value}``, or ``{nameSha256: …, nameBytes: …}`` of its canonical JSON, or nothing."""
     if policy == "none":
         return {}

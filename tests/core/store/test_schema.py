@@ -21,6 +21,7 @@ from core.store import (
     logins,
     notices,
     processes,
+    rates,
     runs,
     samples,
     services,
@@ -48,7 +49,7 @@ SUBJECTS = (
         services,
         silences,
     ),
-    *(logins, tool_runs, users),
+    *(logins, rates, tool_runs, users),
 )
 
 
