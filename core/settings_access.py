@@ -37,6 +37,8 @@ class AccessSettings(Section):
     """Signs access tokens (``JWT_SECRET``); None: one made up and kept in ``DIR/secrets``, or shared in the database."""
     jwt_secrets_before: tuple[SecretStr, ...] = ()
     """Earlier ones that are still accepted: a key is changed by moving the old one here for as long as a token lasts."""
+    session_secret: Annotated[SecretStr, secret(_long_enough)] | None = None
+    """Signs what a browser holds while somebody logs in elsewhere (``SESSION_SECRET``); None: made from ``jwt_secret``."""
     access_minutes: Annotated[float, Field(gt=0, le=1440)] = 15.0
     """How long an access token lasts."""
     login_days: Annotated[float, Field(gt=0, le=365)] = 14.0
