@@ -162,14 +162,14 @@ class Alerts:
 
     async def get(self, alert_id: str) -> AlertRecord:
         """Raises ``NotFound``."""
-        found = await self._found(_asked().where(AlertRow.id == alert_id))
+        found = await self._found(_asked().where(AlertRow.id == keepable(alert_id)))
         if not found:
             raise NotFound("There is no such alert, or no longer; `pilothouse alerts list` shows those there are.")
         return found[0]
 
     async def current(self, fingerprint: str) -> AlertRecord | None:
         """The alert of a fingerprint that holds now."""
-        found = await self._found(_asked().where(AlertRow.fingerprint == fingerprint, _IS_OPEN))
+        found = await self._found(_asked().where(AlertRow.fingerprint == keepable(fingerprint), _IS_OPEN))
         return found[0] if found else None
 
     async def open_(self, limit: int = 1000) -> list[AlertRecord]:

@@ -6,6 +6,7 @@ from sqlalchemy import DateTime, Text, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base, Store
+from core.store.keepable import keepable
 
 
 class Heartbeat(Base):
@@ -30,10 +31,10 @@ class Heartbeats:
             " ON CONFLICT (name) DO UPDATE SET at = greatest(now(), heartbeats.at) RETURNING at"
         )
         async with self._store.single() as connection:
-            moment: datetime = (await connection.execute(statement, {"name": name})).scalar_one()
+            moment: datetime = (await connection.execute(statement, {"name": keepable(name)})).scalar_one()
         return moment
 
     async def last(self, name: str) -> datetime | None:
         """When the last one came; None: never."""
         async with self._store.single() as connection:
-            return (await connection.execute(select(Heartbeat.at).where(Heartbeat.name == name))).scalar_one_or_none()
+            return (await connection.execute(select(Heartbeat.at).where(Heartbeat.name == keepable(name)))).scalar_one_or_none()

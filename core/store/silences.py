@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.alerts.silencing import Silence
 from core.errors import NotFound
 from core.store.base import Base, Store
+from core.store.keepable import keepable
 
 _NONE = text("'{}'")
 
@@ -57,7 +58,7 @@ class Silences:
     async def end(self, silence_id: str) -> None:
         """End one now. Raises ``NotFound`` where there is none that holds or is to come."""
         async with self._store.begin() as connection:
-            if (await connection.execute(_END, {"id": silence_id})).scalar_one_or_none() is None:
+            if (await connection.execute(_END, {"id": keepable(silence_id)})).scalar_one_or_none() is None:
                 raise NotFound("There is no such silence, or it is over; `pilothouse silence list` shows those that hold.")
             await connection.execute(_LOOK)
 
@@ -70,7 +71,7 @@ class Silences:
         if not over:
             statement = statement.where(SilenceRow.ends_at > func.now())
         if before is not None:
-            statement = statement.where(SilenceRow.id < before)
+            statement = statement.where(SilenceRow.id < keepable(before))
         async with self._store.single() as connection:
             return _silences((await connection.execute(statement)).mappings())
 

@@ -314,3 +314,13 @@ async def test_pages_follow_each_other(client: httpx.AsyncClient, key: str) -> N
         before = {"before": page["next"]}
     assert [name for name in seen if name and name.startswith(key)] == [f"{key}-{number}" for number in (2, 1, 0)]
     assert (await client.get("/alerts", params={"before": "gone"})).status_code == 404
+
+
+async def test_ids_that_are_none_are_no_fault_of_ours(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/alerts", params={"before": "a\x00"})).status_code == 404
+    assert (await client.get("/silences", params={"before": "a\x00"})).status_code == 200
+    for method, path in (("DELETE", "/silences/%00"), ("POST", "/heartbeats/%00"), ("POST", "/channels/%00/test")):
+        assert (await client.request(method, path)).status_code == 404
+    odd = {"status": "resolved", "key": "k\x00"}
+    assert (await client.post("/alerts", json=odd)).status_code == 422
+    assert (await client.post("/alerts", json={"text": "x"}, headers={"Idempotency-Key": "k" * 256})).status_code == 422

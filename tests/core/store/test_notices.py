@@ -128,7 +128,10 @@ async def test_what_was_sent_long_ago_is_forgotten(store: Store, database_url: s
 
 async def test_silences_are_kept_listed_and_ended(store: Store, database_url: str) -> None:
     silences, now = Silences(store), datetime.now(UTC)
-    made = [Silence(new_id(), now, now + timedelta(hours=1), "ann", "why", services=(f"s{number}",)) for number in range(3)]
+    made = [
+        Silence(f"{number}-{new_id()}", now, now + timedelta(hours=1), "ann", "why", services=(f"s{number}",))
+        for number in range(3)
+    ]
     for one in made:
         await silences.add(one)
     assert await silences.page(9) == made[::-1]
