@@ -11,7 +11,6 @@ from time import monotonic
 
 import structlog
 
-from core.errors import ConfigurationInvalid
 from core.ids import new_id
 from core.settings import Settings
 from core.store.alerts import Alerts
@@ -23,7 +22,7 @@ from core.sweeps.observation import Observation, Probe
 from core.sweeps.service import Key, ServiceState
 from core.sweeps.telling import Place
 from core.topology import ours
-from core.topology.kept import topologies_of
+from core.topology.kept import readable_topologies
 from core.topology.topology import Topology
 from flows.catalogue import scheduled
 from flows.own_probes import Probes, Said
@@ -48,7 +47,7 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is swept. ``unread``: why the topologies besides our own cannot be read."""
+    """What is swept. ``unread``: why some that are configured cannot be read."""
 
     topologies: Sequence[Topology]
     unread: str | None = None
@@ -57,11 +56,12 @@ class Watched:
 def watched(settings: Settings) -> Watched:
     """All topologies: our own, and those of the configuration. One that cannot be read is told of as a service of ours."""
     own = ours.ours(settings, scheduled(settings))
-    try:
-        return Watched([own, *topologies_of(settings)])
-    except ConfigurationInvalid as error:
-        log.error("topologies_not_read", reason=error.message)
-        return Watched([ours.with_unreadable(own)], error.message)
+    found, wrong = readable_topologies(settings)
+    if not wrong:
+        return Watched([own, *found])
+    reasons = " ".join(error.message for error in wrong)
+    log.error("topologies_not_read", reason=reasons)
+    return Watched([ours.with_unreadable(own), *found], reasons)
 
 
 @dataclass(frozen=True, slots=True)

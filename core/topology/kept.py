@@ -30,14 +30,32 @@ def topologies_of(settings: Settings, environ: Mapping[str, str] | None = None) 
 
     Raises ``ConfigurationInvalid``, also for two of one name.
     """
+    found, wrong = readable_topologies(settings, environ)
+    if wrong:
+        raise wrong[0]
+    return found
+
+
+def readable_topologies(
+    settings: Settings, environ: Mapping[str, str] | None = None
+) -> tuple[list[Topology], list[ConfigurationInvalid]]:
+    """Those that can be read, and what is wrong with each of the others."""
     found: dict[str, Topology] = {}
+    wrong: list[ConfigurationInvalid] = []
     for file in files_of(settings):
-        topology = load_topology(file, environ)
-        if topology.name in found:
-            raise ConfigurationInvalid(f"{file}: name: another topology is called {topology.name}; give it another name.")
-        found[topology.name] = topology
-    own = [Topology(CONFIGURED, checked_edges(settings.services, "pilothouse.toml"))] if settings.services else []
-    return [*found.values(), *own]
+        try:
+            topology = load_topology(file, environ)
+            if topology.name in found:
+                raise ConfigurationInvalid(f"{file}: name: another topology is called {topology.name}; give it another name.")
+            found[topology.name] = topology
+        except ConfigurationInvalid as error:
+            wrong.append(error)
+    try:
+        own = [Topology(CONFIGURED, checked_edges(settings.services, "pilothouse.toml"))] if settings.services else []
+    except ConfigurationInvalid as error:
+        own = []
+        wrong.append(error)
+    return [*found.values(), *own], wrong
 
 
 def files_of(settings: Settings) -> list[Path]:

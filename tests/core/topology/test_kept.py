@@ -7,7 +7,7 @@ import pytest
 
 from core.config import load_settings
 from core.errors import ConfigurationInvalid
-from core.topology.kept import load_topology, load_with_findings, topologies_of
+from core.topology.kept import load_topology, load_with_findings, readable_topologies, topologies_of
 from core.topology.writing import as_toml, differences
 from tests.core.topology.projects import imported_from
 
@@ -161,3 +161,13 @@ def test_a_secret_s_file_that_is_gone_leaves_the_check_without_a_login(tmp_path:
     assert "file:pg.txt" in findings[0].message
     (tmp_path / "pg.txt").write_text("word\n", encoding="utf-8")
     assert load_with_findings(file, {})[0].services["db"].password is not None
+
+
+def test_one_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "topologies"
+    folder.mkdir()
+    (folder / "broken.toml").write_text('name = "broken"\n[services.a]\ncheck = "nonsense"\n', encoding="utf-8")
+    (folder / "whole.toml").write_text('name = "whole"\n[services.a]\ncheck = "none"\n', encoding="utf-8")
+    found, wrong = readable_topologies(Settings(data_dir=tmp_path), {})
+    assert [topology.name for topology in found] == ["whole"]
+    assert ["broken.toml" in error.message for error in wrong] == [True]
