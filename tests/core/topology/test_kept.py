@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from core.config import load_settings
+from core.config import Settings, load_settings
 from core.errors import ConfigurationInvalid
 from core.topology.kept import load_topology, load_with_findings, readable_topologies, topologies_of
 from core.topology.writing import as_toml, differences
