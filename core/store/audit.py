@@ -125,8 +125,8 @@ class Audit:
         wanted = select(*_COLUMNS).order_by(AuditRow.seq.desc()).limit(limit)
         conditions = [
             None if before is None else AuditRow.seq < before,
-            None if actor is None else AuditRow.actor == actor,
-            None if action is None else AuditRow.action == action,
+            None if actor is None else AuditRow.actor == keepable(actor),
+            None if action is None else AuditRow.action == keepable(action),
             None if since is None else AuditRow.at >= since,
             None if until is None else AuditRow.at < until,
         ]
