@@ -9,11 +9,14 @@ import hashlib
 import hmac
 import secrets
 import struct
+import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import bson
+
+from tests.waiting import eventually
 
 USER, PASSWORD = "probe", "p@ss/word"
 ROUNDS = 4096
@@ -105,6 +108,13 @@ def _fields(said: str) -> dict[str, str]:
     return {part[0]: part[2:] for part in said.split(",")}
 
 
+async def threads_ended() -> None:
+    """Returns when no probe's thread is at it any more, and what it connected to at last has been accepted."""
+    await eventually(lambda: not any("-probe" in each.name for each in threading.enumerate()), what="probes' threads end")
+    for _ in range(3):  # turns of the loop
+        await asyncio.to_thread(threading.get_ident)
+
+
 @asynccontextmanager
 async def mongo_stand_in() -> AsyncGenerator[MongoState, None]:
     """It listens on loopback within the block."""
@@ -126,6 +136,8 @@ async def mongo_stand_in() -> AsyncGenerator[MongoState, None]:
                 writer.write(struct.pack("<iiii", len(answer) + 16, request + 1, request, answered) + answer)
                 await writer.drain()
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talks.add(asyncio.create_task(talk(reader, writer)))
@@ -134,5 +146,6 @@ async def mongo_stand_in() -> AsyncGenerator[MongoState, None]:
     async with server:
         state.port = int(server.sockets[0].getsockname()[1])
         yield state
+        await threads_ended()
         while left := [each for each in talks if not each.done()]:
             await asyncio.wait(left, timeout=10)

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import ConfigurationInvalid
 from tests.blocks.probes.looking import seen
-from tests.blocks.probes.mongo_stand_in import PASSWORD, USER, mongo_stand_in
+from tests.blocks.probes.mongo_stand_in import PASSWORD, USER, mongo_stand_in, threads_ended
 from tests.blocks.test_mongo_backups import MongoStandIn
 from tests.waiting import eventually
 from tests.wire import wire
@@ -86,6 +86,7 @@ async def test_a_server_that_falls_silent_or_wants_another_protocol() -> None:
         assert (await seen("mongo", f"mongodb://127.0.0.1:{port}")).state == "up"
         carried.silent = True
         found = await seen("mongo", f"mongodb://127.0.0.1:{port}", timeout=1)
+        await threads_ended()
     assert (found.state, found.code) == ("down", "timeout")
 
 

@@ -11,6 +11,7 @@ from pymysql.connections import Connection
 
 from core.errors import ConfigurationInvalid
 from tests.blocks.probes.looking import seen
+from tests.blocks.probes.mongo_stand_in import threads_ended
 from tests.mariadb import PASSWORD, MariaDBServer
 from tests.waiting import eventually
 from tests.wire import wire
@@ -128,6 +129,7 @@ async def test_a_server_that_falls_silent(mariadb: MariaDBServer) -> None:
         assert (await seen("mysql", url_of(mariadb, port=port))).state == "up"
         carried.silent = True
         found = await seen("mysql", url_of(mariadb, port=port), timeout=0.4)
+        await threads_ended()
     assert (found.state, found.code) == ("down", "timeout")
 
 

@@ -106,6 +106,8 @@ async def encrypting(context: ssl.SSLContext) -> AsyncGenerator[int, None]:
             writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
             await writer.drain()
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with server:
