@@ -16,6 +16,7 @@ from api import (
     files,
     logins,
     metrics,
+    oidc,
     openai,
     problems,
     restores,
@@ -64,7 +65,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title=TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     problems.install(app, settings.api_prefix)
     native = APIRouter()
-    for module in (chat, openai, status, files, tools, backups, restores, logins, verify, users, audit, status_page, metrics):
+    for module in (chat, openai, status, files, tools, backups, restores, status_page, metrics):
+        native.include_router(module.router)
+    for module in (logins, oidc, verify, users, audit):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router, alert_routes):
         native.include_router(router)

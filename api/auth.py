@@ -73,11 +73,14 @@ def presented(request: HTTPConnection) -> str:
 
 
 async def principal_of(request: HTTPConnection, plaintext: str) -> Principal | None:
-    """Whom a token stands for: one of ours, or a login's access token (which has dots); None for one that is not valid."""
+    """Whom a token stands for: one of ours, or a login's or a configured provider's (which have dots); None for a bad one."""
     parts = request.app.state.parts
     found: Principal | None
     if plaintext.count(".") == 2:
         found = await parts.signing_in.of_access_token(plaintext)
+        if found is not None:
+            return found
+        found = await parts.elsewhere.principal(plaintext)
         if found is not None:
             return found
     found = await parts.tokens.verify(plaintext)

@@ -10,10 +10,12 @@ from fastapi import Depends, Request
 from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from blocks.identity_providers import identity_providers
 from blocks.ldap_directory import ldap_directory
 from blocks.models import Models
 from core.config import Settings
 from core.identity.access_tokens import AccessTokens
+from core.identity.elsewhere import Elsewhere
 from core.identity.signing_in import SigningIn
 from core.ids import new_id
 from core.store.access import Tokens
@@ -61,6 +63,7 @@ class Parts:
     tokens: Tokens
     users: Users
     signing_in: SigningIn
+    elsewhere: Elsewhere
     streams: Streams
     models: Models
     conversations: Conversations
@@ -128,7 +131,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             turns=turns,
             tokens=tokens,
             users=Users(store),
-            signing_in=_signing_in(stack, settings, store, audit),
+            signing_in=(signing_in := _signing_in(stack, settings, store, audit)),
+            elsewhere=_elsewhere(settings, signing_in),
             streams=streams,
             models=models,
             conversations=conversations,
@@ -189,6 +193,12 @@ def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store, audit: 
 def _stand_by(stack: AsyncExitStack, standby: Standby) -> None:
     standby.start()
     stack.push_async_callback(standby.stop)
+
+
+def _elsewhere(settings: Settings, signing_in: SigningIn) -> Elsewhere:
+    secret = settings.access.session_secret or settings.access.jwt_secret
+    key = secret.get_secret_value() if secret is not None else secrets.token_urlsafe(32)
+    return Elsewhere(identity_providers(settings), signing_in, key)
 
 
 async def _drain(relay: EventRelay, link: PrefectLink) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from core.addresses import ollama_url, redis_url_of
 from core.errors import ConfigurationInvalid
+from core.settings_oidc_aliases import OIDC, oidc_hints, oidc_settings
 from core.settings_sources import Entries, Entry, KeyPath
 from core.settings_storage_aliases import MINIO, minio_hints, minio_settings
 
@@ -31,6 +32,7 @@ PLAIN: Mapping[str, KeyPath] = {
     "ADMIN_EMAIL": ("access", "admin_email"),
     "ADMIN_PASSWORD": ("access", "admin_password"),
     "JWT_SECRET": ("access", "jwt_secret"),
+    "SESSION_SECRET": ("access", "session_secret"),
 }
 """Variables that stand for one setting as they are."""
 OTHERS = (
@@ -43,6 +45,7 @@ OTHERS = (
     "OPENAI_BASE_URL",
     "OLLAMA_HOST",
     *MINIO,
+    *OIDC,
 )
 """Variables that take more than that."""
 OPENAI = "https://api.openai.com/v1"
@@ -71,6 +74,9 @@ def from_aliases(environ: Mapping[str, str], known: Entries) -> Aliases:
     for key, (name, value) in minio_settings(given).items():
         found.put(name, ("files", key), value)
     found.hints += minio_hints(given, in_bucket=any(path[0] == "files" for path in known))
+    for origin, path, value in oidc_settings(given):
+        found.put(origin, path, value)
+    found.hints += oidc_hints(given, known)
     configured = {path[1] for path in known if path[0] == "providers" and len(path) > 1}
     _provider(given, configured, any(entry.value == "env:OPENAI_API_KEY" for entry in known.values()), found)
     return found

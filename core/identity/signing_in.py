@@ -8,9 +8,9 @@ from time import monotonic
 import structlog
 
 from core.audit.entry import Entry, Outcome
-from core.errors import TooManyAttempts, Unauthorized
+from core.errors import LoginRefused, TooManyAttempts, Unauthorized
 from core.identity.access_tokens import AccessTokens
-from core.identity.directory import Directory
+from core.identity.directory import Directory, Person
 from core.identity.passwords import Passwords
 from core.settings_access import AccessSettings, Role
 from core.store.access import Principal
@@ -72,7 +72,31 @@ class SigningIn:
 
     async def log_in(self, username: str, password: str, kind: Kind, address: str, agent: str = "") -> Login:
         """Raises ``Unauthorized``, ``TooManyAttempts``, and ``DirectoryUnavailable`` where only one that is away could tell."""
-        user = await self.who(username, password, address)
+        return await self._begun(await self.who(username, password, address), kind, address, agent)
+
+    async def let_in(self, source: str, person: Person, kind: Kind, address: str, agent: str = "") -> Login:
+        """A login of somebody for whom another provider vouches. Raises ``LoginRefused`` for one who is disabled here."""
+        user = await self._met(source, person)
+        if user.disabled:
+            self.refused(source, address, "disabled", user)
+            raise LoginRefused("This account is disabled here: an administrator can let it in again.", "disabled")
+        return await self._begun(user, kind, address, agent)
+
+    def refused(self, source: str, address: str, reason: str, user: User | None = None) -> None:
+        """Note that a login by another provider came to nothing."""
+        log.warning("login_refused", client=address, source=source, reason=reason)
+        known = {"actor": f"user:{user.id}", "actor_name": user.login} if user is not None else {}
+        self._note(Entry("login", "failure", address=address, details={"source": source, "reason": reason}, **known))
+
+    async def vouched(self, source: str, person: Person) -> Principal | None:
+        """What somebody may do for whom another provider's token speaks; None for one who is disabled here."""
+        user = await self._met(source, person)
+        return None if user.disabled else principal(Standing(user.id, user.role, user.name))
+
+    async def _met(self, source: str, person: Person) -> User:
+        return await self._users.met(source, person.subject, person.email, person.name, person.role)
+
+    async def _begun(self, user: User, kind: Kind, address: str, agent: str) -> Login:
         login, renewal = await self._logins.start(user.id, kind, address, agent)
         access, ends = self._signs.sign(user.id, login, user.role)
         log.info("logged_in", user=user.id, source=user.source, login=login, client=address)
@@ -164,7 +188,7 @@ class SigningIn:
             return user
         for directory in self._directories:
             if password and (person := await directory.person(name, password)) is not None:
-                return await self._users.met(directory.source, person.subject, person.email, person.name, person.role)
+                return await self._met(directory.source, person)
         return None
 
     async def _stands(self, login: str, cookie: str | None) -> Standing | None:
