@@ -64,7 +64,8 @@ async def logout(request: Request, response: Response, parts: TheParts, body: Re
     given += [token for token in (presented(request), request.cookies.get(COOKIE) if same_site(request) else None) if token]
     for token in given:
         await parts.signing_in.log_out(token)
-    response.delete_cookie(COOKIE, path="/")
+    for domain in {None, domain_of(request, parts.settings)}:
+        response.delete_cookie(COOKIE, path="/", domain=domain)
 
 
 @router.get("/auth/me", summary="Who the caller is")
@@ -102,8 +103,15 @@ def set_cookie(response: Response, cookie: str, request: Request, settings: Sett
     """The browser's login: never read by scripts, never sent by other sites' forms, only over TLS where there is TLS."""
     secure = request.url.scheme == "https" or settings.address.startswith("https://")
     seconds = int(settings.access.login_days * 86_400)
-    response.set_cookie(COOKIE, cookie, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax")
+    domain = domain_of(request, settings)
+    response.set_cookie(COOKIE, cookie, max_age=seconds, path="/", domain=domain, secure=secure, httponly=True, samesite="lax")
     response.headers["cache-control"] = "no-store"
+
+
+def domain_of(request: Request, settings: Settings) -> str | None:
+    """Whose hosts get the cookie; None for ours alone, also where we were asked by a name that the domain does not hold."""
+    domain, host = settings.access.cookie_domain, request.url.hostname or ""
+    return domain if domain is not None and f".{host}".endswith(f".{domain}") else None
 
 
 def target(wanted: str, request: Request, settings: Settings) -> str:

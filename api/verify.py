@@ -8,12 +8,12 @@ import binascii
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from api.auth import COOKIE
 from api.logins import client_of
 from api.parts import Parts, TheParts
-from core.errors import Forbidden, Unauthorized
+from core.errors import Forbidden
 from core.settings_access import ROLES, Role
 from core.store.users import User
 
@@ -25,12 +25,12 @@ router = APIRouter(tags=["access"])
 async def verify(request: Request, response: Response, parts: TheParts, role: Annotated[Role, Query()] = "viewer") -> None:
     """By the cookie of `/login`, else by Basic authentication; any other `Authorization` is the guarded program's own business.
 
-    Answers 200 with `X-Auth-User`, `X-Auth-Email`, `X-Auth-Name` (percent-encoded) and `X-Auth-Role`, 401 for nobody, and 403 for
-    someone whose role is less than `role`.
+    Answers 200 with `X-Auth-User`, `X-Auth-Email`, `X-Auth-Name` (percent-encoded) and `X-Auth-Role`; 403 for someone whose role
+    is less than `role`; 401 for nobody, with the login page in `X-Auth-Login`, which leads back to the `X-Original-URL` given.
     """
     user = await _user(request, parts)
     if user is None or user.disabled:
-        raise Unauthorized("Log in first.")
+        raise HTTPException(401, "Log in first.", {"X-Auth-Login": _login(request, parts)})
     if ROLES.index(user.role) < ROLES.index(role):
         raise Forbidden(f"This needs the role {role}; {user.login} is {user.role}.")
     response.headers.update(
@@ -42,6 +42,12 @@ async def verify(request: Request, response: Response, parts: TheParts, role: An
             "Cache-Control": "no-store",
         }
     )
+
+
+def _login(request: Request, parts: Parts) -> str:
+    """The login page's address: nginx cannot put an address into another one's query."""
+    wanted = request.headers.get("x-original-url", "").encode("latin-1")
+    return f"{parts.settings.address.rstrip('/')}/login" + (f"?next={quote(wanted, safe='')}" if wanted else "")
 
 
 async def _user(request: Request, parts: Parts) -> User | None:

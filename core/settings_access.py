@@ -1,5 +1,6 @@
 """Who may log in: ``[access]`` local accounts and what a login is worth, ``[ldap]`` the company's directory."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -16,6 +17,19 @@ def _long_enough(value: str) -> str:
     if len(value) < 16:
         raise ValueError("expected at least 16 characters; `openssl rand -base64 32` makes a good one")
     return value
+
+
+def domain_name(value: str) -> str:
+    """``example.com``: a name with a dot, since browsers refuse cookies for a whole ``com``, and for addresses."""
+    name = value.strip().lower().removeprefix(".")
+    labels = name.split(".")
+    if (
+        len(labels) < 2
+        or labels[-1].isdigit()
+        or not all(re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", label) for label in labels)
+    ):
+        raise ValueError("expected the domain that the hosts share, such as example.com")
+    return name
 
 
 def ldap_url(value: str) -> str:
@@ -49,6 +63,8 @@ class AccessSettings(Section):
     """The longest such wait."""
     login_hosts: tuple[str, ...] = ()
     """Hosts besides our own that the login page may lead back to (``next``)."""
+    cookie_domain: Annotated[str, AfterValidator(domain_name)] | None = None
+    """The domain whose hosts all get the login's cookie, for programs behind nginx; None: our own host alone."""
 
 
 class LdapSettings(Section):

@@ -1,0 +1,1 @@
+"""Our nginx configuration, with a real nginx."""
