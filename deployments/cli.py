@@ -37,6 +37,9 @@ COMMANDS = (
     Listed("topology", "deployments.topologies:app", "What depends on what: import compose files, show."),
     Listed("user", "deployments.users:app", "Accounts of people: create, list, role, password, disable, enable."),
     Listed("audit", "deployments.auditing:app", "Who did what: verify, list, export."),
+    Listed(
+        "preflight", "deployments.preflight:preflight", "Whether all is fit for production, and what to do; exit 1: it is not."
+    ),
     Listed("token", "deployments.tokens:app", "Tokens for the API: create, list, revoke."),
     Listed("config", "deployments.configuring:app", "Settings in force, and where each came from."),
     Listed("logs", "deployments.logs:logs", "A part's log; the list of parts without one."),

@@ -1,0 +1,1 @@
+"""What a check before production has to look at outside: files, certificates, servers, scripts."""

@@ -1,0 +1,58 @@
+"""Database servers asked who we are there, and what time it is."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import psycopg
+from pymysql import err
+from pymysql.connections import Connection
+
+from blocks.mysql_session import POWERS, Place
+
+SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """``skew``: seconds that its clock is ahead of ours, None where that is not asked for."""
+
+    superuser: bool
+    skew: float | None = None
+
+
+def asked(url: str, ca_file: Path | None) -> Seen | None:
+    """Of PostgreSQL or MySQL; None for a server that does not answer, or lets us not in. Blocks for some seconds at most."""
+    if url.startswith("mysql"):
+        return _mysql(url, ca_file)
+    try:
+        with psycopg.connect(url, connect_timeout=SECONDS, options=f"-c statement_timeout={SECONDS * 1000}") as connection:
+            before = datetime.now(UTC)
+            row = connection.execute(
+                "SELECT clock_timestamp(), rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+            ).fetchone()
+            after = datetime.now(UTC)
+    except psycopg.Error:
+        return None
+    if row is None:
+        return None
+    # The server looked at its clock somewhere between: half of the way there and back is as good a guess as any.
+    return Seen(bool(row[1]), (cast("datetime", row[0]) - (before + (after - before) / 2)).total_seconds())
+
+
+def _mysql(url: str, ca_file: Path | None) -> Seen | None:
+    try:
+        connection = Connection(
+            **Place.of(url, ca_file).arguments, connect_timeout=SECONDS, read_timeout=SECONDS, write_timeout=SECONDS
+        )
+    except (err.Error, OSError):
+        return None
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW GRANTS")
+            return Seen(any(POWERS.search(str(row[0])) for row in cursor.fetchall()))
+    except (err.Error, OSError):
+        return None
+    finally:
+        connection.close()
