@@ -27,6 +27,7 @@ class OidcKeys:
         self._keys: tuple[PyJWK, ...] = ()
         self._asked: float | None = None
         self._due = 0.0
+        self._doubted: float | None = None
         self._lock = asyncio.Lock()
 
     async def verified(self, token: str, issuer: str, audiences: tuple[str, ...]) -> dict[str, Any]:
@@ -37,8 +38,9 @@ class OidcKeys:
         try:
             return verified(token, self._keys, issuer, audiences)
         except KeyUnknown:
-            if self._asked is not None and self._asked + self._again > now:
+            if self._doubted is not None and self._doubted + self._again > now:
                 raise Invalid("kid") from None
+            self._doubted = now
             await self._fetch(now)
         try:
             return verified(token, self._keys, issuer, audiences)

@@ -144,7 +144,7 @@ def _from_text(text: str, annotation: object) -> object:
         except json.JSONDecodeError:
             return text
     items = [item.strip() for item in text.split(",") if item.strip()]
-    return items if get_args(annotation)[0] in (str, Path) else [{"name": item} for item in items]
+    return items if _plain(get_args(annotation)[0]) in (str, Path) else [{"name": item} for item in items]
 
 
 def from_arguments(arguments: Mapping[str, object]) -> Entries:

@@ -203,3 +203,32 @@ def test_a_malformed_address_is_refused_without_repeating_it() -> None:
         with pytest.raises(ValueError, match="expected") as caught:
             postgres_url(address)
         assert "hunter2" not in str(caught.value)
+
+
+CASDOOR = {
+    "CONSOLE_CASDOOR_URL": "http://10.0.0.5:8000",
+    "CONSOLE_CASDOOR_ID": "astron-agent-client",
+    "CONSOLE_CASDOOR_APP": "astron-agent-app",
+    "CONSOLE_CASDOOR_ORG": "company",
+    "OAUTH2_ISSUER_URI": "http://10.0.0.5:8000",
+    "OAUTH2_JWK_SET_URI": "http://casdoor:8000/.well-known/jwks",
+    "OAUTH2_AUDIENCE": "astron-agent-client",
+}
+
+
+def test_casdoor_as_astron_agent_names_it() -> None:
+    casdoor = load(**CASDOOR).oidc["casdoor"]
+    assert (casdoor.issuer, casdoor.client_id) == ("http://10.0.0.5:8000", "astron-agent-client")
+    assert (casdoor.internal_url, casdoor.jwks_url) == ("http://casdoor:8000", "http://casdoor:8000/.well-known/jwks")
+    assert (casdoor.required_claims, casdoor.audience) == ({"owner": "company"}, ("astron-agent-client",))
+    assert load(**CASDOOR | {"CONSOLE_CASDOOR_ORG": "built-in"}).oidc["casdoor"].required_claims == {}
+
+
+def test_logins_by_google_and_github_are_of_nobody_until_somebody_says_whose() -> None:
+    google = {"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret"}
+    settings = load(**google, GITHUB_CLIENT_ID="your-github-client-id", GITHUB_CLIENT_SECRET="your-github-client-secret")
+    assert (list(settings.oidc), settings.oidc["google"].open_to_all) == (["google"], True)
+    assert [hint for hint in settings.hints if "oidc.google.allowed" in hint]
+    assert [hint for hint in settings.hints if "GITHUB_CLIENT_ID" in hint]
+    named = load(**google, PILOTHOUSE_OIDC__GOOGLE__ALLOWED="@example.com")
+    assert (named.oidc["google"].open_to_all, named.hints) == (False, ())
