@@ -116,7 +116,11 @@ def domain_of(request: Request, settings: Settings) -> str | None:
 
 def target(wanted: str, request: Request, settings: Settings) -> str:
     """Where the login page may lead on to: a path of ours, or a configured host; anything else leads to the status page."""
-    parts = urlsplit(wanted)
+    try:
+        parts = urlsplit(wanted)
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError:
+        return "/status"
     if "\\" in wanted or any(ord(mark) < 33 for mark in wanted):
         return "/status"
     if not parts.scheme and not parts.netloc and wanted.startswith("/") and not wanted.startswith("//"):

@@ -228,6 +228,8 @@ async def test_a_wrong_password_shows_the_form_again(client: httpx.AsyncClient) 
         ("https://evil.example\\@dify.example.com/", "/status"),
         ("javascript:alert(1)", "/status"),
         ("docs", "/status"),
+        ("https://[", "/status"),
+        ("https://dify.example.com:1;script-src/", "/status"),
         ("/docs\r\nSet-Cookie: a=b", "/status"),
     ],
 )

@@ -5,7 +5,8 @@ import http.client
 import re
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from socket import create_connection
 from typing import Any
 
@@ -247,6 +248,12 @@ def test_websockets_pass_for_who_is_logged_in(site: Site, ann: dict[str, str], c
         assert refused.value.response.status_code in (302, 401, 403)
 
 
+def test_no_other_upgrade_passes(site: Site, ann: dict[str, str]) -> None:
+    asked = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+    for path in ("/apps", "/v1/chat-messages"):
+        assert "upgrade" not in site.ask("dify", path, headers=ann | asked).json()["headers"]
+
+
 def test_prefects_page_is_for_administrators(site: Site, ann: dict[str, str], carl: dict[str, str]) -> None:
     before = len(site.prefect.asked)
     answer = site.ask("prefect", "/dashboard", headers=carl | PROXIED)
@@ -282,6 +289,17 @@ def test_scripts_use_basic_authentication_and_its_password_stays_here(site: Site
     assert site.ask("prefect", "/dashboard", headers=basic("carl", WORD)).status_code == 403
     wrong = [site.ask("dify", "/apps", sender="127.0.0.4", headers=basic("carl", "wrong")).status_code for _ in range(6)]
     assert wrong == [401] * 5 + [429]
+
+
+def test_nobody_passes_while_pilothouse_is_away(site: Site, authority: Authority, tmp_path: Path, ann: dict[str, str]) -> None:
+    nginx = Nginx(tmp_path / "away", free_port(), free_port())
+    upstreams = {"pilothouse": free_port(), "dify": site.dify.port, "prefect": site.prefect.port}
+    with running(nginx, authority.signed("dify.example.com", "prefect.example.com"), upstreams):
+        away = replace(site, nginx=nginx)
+        for host in ("dify", "prefect"):
+            answer = away.ask(host, "/apps", headers=ann)
+            assert (answer.status_code, "does not answer" in answer.text) == (503, True)
+        assert away.ask("dify", "/v1/chat-messages").status_code == 200
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
