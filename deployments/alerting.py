@@ -12,6 +12,7 @@ import typer
 from core.alerts.phrases import lasted
 from core.errors import InputInvalid
 from deployments.client import DataDir, Token, Url, ask, connect
+from deployments.listing import minute, print_columns
 
 PAGE = 200
 SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(min|m|h|d|w)")
@@ -80,7 +81,7 @@ def list_alerts(
         return
     now = datetime.now(UTC)
     rows: list[tuple[str, ...]] = [("SEVERITY", "STATUS", "SINCE", "LASTS", "TITLE", "TOLD TO")]
-    _table(rows + [_alert_row(each, now) for each in found])
+    print_columns(rows + [_alert_row(each, now) for each in found])
 
 
 @app.command("test")
@@ -116,8 +117,8 @@ def list_channels(as_json: Json = False, url: Url = None, token: Token = None, d
     for each in found:
         trouble = each["error"]["message"] if each["error"] else "-"
         waiting, given_up = str(each["waiting"]), str(each["givenUp"])
-        rows.append((each["name"], each["kind"], waiting, given_up, _moment(each["sentAt"]), trouble))
-    _table(rows)
+        rows.append((each["name"], each["kind"], waiting, given_up, _minute(each["sentAt"]), trouble))
+    print_columns(rows)
 
 
 @silences.command("add")
@@ -140,7 +141,7 @@ def add_silence(
     body |= {"endsAt": _end(for_, until), "comment": comment, "by": _who()}
     with connect(url, token, data_dir) as client:
         made = ask(client, "POST", "/silences", body).json()
-    typer.echo(dumps(made, ensure_ascii=False) if as_json else f"{made['id']} until {_moment(made['endsAt'])}")
+    typer.echo(dumps(made, ensure_ascii=False) if as_json else f"{made['id']} until {_minute(made['endsAt'])}")
 
 
 @silences.command("list")
@@ -164,8 +165,8 @@ def list_silences(
     for each in found:
         names = ("services", "platforms", "severities", "fingerprints")
         what = "; ".join(f"{name}: {', '.join(each[name])}" for name in names if each[name])
-        rows.append((each["id"], what, _moment(each["startsAt"]), _moment(each["endsAt"]), each["by"], each["comment"] or "-"))
-    _table(rows)
+        rows.append((each["id"], what, _minute(each["startsAt"]), _minute(each["endsAt"]), each["by"], each["comment"] or "-"))
+    print_columns(rows)
 
 
 @silences.command("end")
@@ -221,11 +222,5 @@ def _alert_row(each: dict[str, Any], now: datetime) -> tuple[str, ...]:
     return (each["severity"], each["status"], f"{since:%Y-%m-%d %H:%M} UTC", lasted(ended - since), each["title"], told)
 
 
-def _moment(text: str | None) -> str:
-    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC" if text else "-"
-
-
-def _table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _minute(text: str | None) -> str:
+    return minute(datetime.fromisoformat(text) if text else None)

@@ -15,6 +15,7 @@ from core.config import Settings, load_settings
 from core.errors import ConfigurationInvalid
 from deployments.client import DataDir, Token, Url, ask, connect
 from deployments.engines import with_engines
+from deployments.listing import print_columns
 from deployments.running import CODES, followed
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ def list_(
         return
     rows: list[tuple[str, ...]] = [("ID", "SOURCE", "SET", "STATUS", "STARTED", "AGE", "SIZE", "PARTS", "VERIFIED")]
     rows += [_row(each, datetime.now(UTC)) for each in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_columns(rows)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import httpx
 import typer
 
 from deployments.client import DataDir, Token, Url, ask, connect
+from deployments.listing import print_columns
 from deployments.running import followed
 
 CODES = {"ok": 0, "warning": 1, "critical": 2}
@@ -91,10 +92,8 @@ def _asked(client: httpx.Client) -> dict[str, Any]:
 def _show(services: list[dict[str, Any]], counts: Mapping[str, int], every: bool) -> None:
     chosen = sorted((each for each in services if every or each["state"] != "up"), key=lambda each: WORST.index(each["state"]))
     rows = [("SERVICE", "STATE", "FOR", "UNDER", "MESSAGE"), *(_row(each, datetime.now(UTC)) for each in chosen)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     if chosen:
-        for row in rows:
-            typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_columns(rows)
     told = [f"{counts.get(state, 0)} {state}" for state in reversed(WORST) if counts.get(state, 0)]
     typer.echo(", ".join(told) or "no services")
 
