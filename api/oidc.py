@@ -50,11 +50,12 @@ async def end(
         made = await parts.signing_in.let_in(provider.source, person, "browser", client_of(request), agent_of(request))
     except (LoginRefused, DirectoryUnavailable) as wrong:
         reason = wrong.reason if isinstance(wrong, LoginRefused) else wrong.code
-        if reason != "disabled":
-            parts.signing_in.refused(provider.source, client_of(request), reason)
         known = parts.elsewhere.logins.read(held)
         page = login_page(request, known.next if known else "/status", error=wrong, by=provider.label)
-        page.delete_cookie(COOKIE, path="/")
+        if reason != "lost":  # anybody can send a browser here, which is neither worth noting nor ends a login on its way
+            page.delete_cookie(COOKIE, path="/")
+        if reason not in ("lost", "disabled"):
+            parts.signing_in.refused(provider.source, client_of(request), reason)
         return page
     response = RedirectResponse(begun.next, 303)
     response.delete_cookie(COOKIE, path="/")

@@ -15,8 +15,11 @@ from core.identity.oidc_tokens import Invalid, KeyUnknown, keys_in, verified
 log = structlog.get_logger(__name__)
 
 KEPT_SECONDS = 3600.0
+AWAY_SECONDS = 3.0
+"""Before a provider that did not answer is asked again, so that strangers cannot have us ask it all the time."""
 AGAIN_SECONDS = 30.0
 """Between two questions because of a key that is not known: anybody can make up names of keys."""
+NO_KEYS = "The provider of this login does not give keys that can be used: try again in a moment, or look at its signing keys."
 
 
 class OidcKeys:
@@ -50,7 +53,9 @@ class OidcKeys:
     async def _fetch(self, since: float) -> None:
         """New keys; the old ones count on while the provider is away."""
         async with self._lock:
-            if self._asked is not None and self._asked >= since and self._keys:
+            if self._asked is not None and self._asked >= since - (0.0 if self._keys else AWAY_SECONDS):
+                if not self._keys:
+                    raise DirectoryUnavailable(NO_KEYS, retry_after=AWAY_SECONDS)
                 return  # somebody else has asked meanwhile
             self._asked = monotonic()
             try:
@@ -61,7 +66,5 @@ class OidcKeys:
             except (DirectoryUnavailable, Invalid) as error:
                 self._due = monotonic() + self._again
                 log.warning("oidc_keys_not_read", provider=self._name, reason=type(error).__name__)
-                if not self._keys and isinstance(error, DirectoryUnavailable):
-                    raise
                 if not self._keys:
-                    raise DirectoryUnavailable("The provider's keys cannot be used: look at its signing keys.") from error
+                    raise DirectoryUnavailable(NO_KEYS, retry_after=AWAY_SECONDS) from error

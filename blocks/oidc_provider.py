@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import structlog
 
 from blocks.identity_http import IdentityHttp, Told
-from blocks.oidc_keys import OidcKeys
+from blocks.oidc_keys import AWAY_SECONDS, OidcKeys
 from core.errors import DirectoryUnavailable, LoginRefused
 from core.identity.directory import Person
 from core.identity.oidc import Begun
@@ -40,6 +40,7 @@ class OidcProvider:
         self._keys = OidcKeys(name, self._asked_keys)
         self._known: dict[str, Any] | None = None
         self._until = 0.0
+        self._away_until = 0.0
 
     async def leads(self, begun: Begun, back: str) -> str:
         """See ``IdentityProvider``."""
@@ -90,6 +91,8 @@ class OidcProvider:
         """What the provider says of itself, for an hour; what is known counts on while it is away."""
         if self._known is not None and self._until > monotonic():
             return self._known
+        if self._known is None and self._away_until > monotonic():
+            raise self._http.away()
         try:
             document = (await self._ask(self._settings.issuer.rstrip("/") + DISCOVERY)).document
             if document is None:
@@ -101,8 +104,10 @@ class OidcProvider:
                 )
         except DirectoryUnavailable:
             log.warning("oidc_discovery_failed", provider=self._name)
+            self._away_until = monotonic() + AWAY_SECONDS
             if self._known is None:
                 raise
+            self._until = self._away_until
             return self._known
         self._known, self._until = document, monotonic() + KEPT_SECONDS
         return document

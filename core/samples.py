@@ -39,6 +39,7 @@ def refuse_samples(settings: Settings) -> list[str]:
 def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr | None]]:
     yield "access.admin_password", settings.access.admin_password
     yield "access.jwt_secret", settings.access.jwt_secret
+    yield "access.session_secret", settings.access.session_secret
     yield "auth_token", settings.auth_token
     yield "files.secret_key", settings.files.secret_key
     yield "backups.store.secret_key", settings.backups.store.secret_key

@@ -17,6 +17,7 @@ from deployments.postgres import EmbeddedPostgres
 from tests.api.serving import Served, beside, launched
 from tests.identity_provider import CLIENT, SECRET, Provider, identity_provider
 from tests.prefect_server import free_port
+from tests.waiting import eventually
 
 APART = "http://login.example.com/realms/company"
 
@@ -47,6 +48,12 @@ def foreign() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def away() -> str:
+    """Where nothing listens."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
 def served(
     postgres: EmbeddedPostgres,
     template_database: str,
@@ -54,6 +61,7 @@ def served(
     own: Provider,
     apart: Provider,
     foreign: str,
+    away: str,
 ) -> Iterator[Served]:
     client = f'client_id = "{CLIENT}"\nclient_secret = "env:CLIENT_SECRET"\ntimeout = 3'
     settings = f"""
@@ -76,7 +84,7 @@ def served(
         issuer = "{foreign}"
         {client}
         [oidc.away]
-        issuer = "http://127.0.0.1:{free_port()}"
+        issuer = "{away}"
         {client}
         [oidc.github]
         kind = "github"
@@ -221,6 +229,7 @@ async def test_what_the_provider_says_is_not_shown(browser: httpx.AsyncClient) -
     assert [text for text in ("hunter", "<script", "<own>") if text in answer.text] == []
     assert 'action="/login"' in answer.text
     assert 'name="next" value="/docs"' in answer.text
+    assert (await browser.get("/auth/oidc/own/callback")).status_code == 400
     mixed = await back(browser, await begun(browser), "code", iss="https://evil.example")
     assert mixed.status_code == 400
     assert (await browser.get("/auth/oidc/nobody/login")).status_code == 404
@@ -259,10 +268,36 @@ async def listed(served: Served, login: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_provider_that_is_away_stops_nobody_else(browser: httpx.AsyncClient, own: Provider) -> None:
+async def test_a_provider_that_is_away_stops_nobody_else(browser: httpx.AsyncClient, own: Provider, away: str) -> None:
     answer = await browser.get("/auth/oidc/away/login", headers={"Accept-Language": "zh"})
     assert (answer.status_code, "away 登录暂时不可用" in answer.text) == (503, True)
+    refused = await me(browser, own.signed(iss=away))
+    assert (refused.status_code, refused.json()["code"]) == (503, "directory_unavailable")
     assert (await logged_in(browser, own)).status_code == 303
+
+
+async def test_a_login_by_another_name_of_ours_begins_at_our_address(served: Served, browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/auth/oidc/own/login?next=/docs", headers={"Host": f"localhost:{served.port}"})
+    assert answer.headers["location"] == f"{served.url}/auth/oidc/own/login?here=1&next=%2Fdocs"
+    evil = await browser.get("/auth/oidc/own/login?next=https://evil.example/", headers={"Host": f"localhost:{served.port}"})
+    assert evil.headers["location"].endswith("next=%2Fstatus")
+
+
+async def test_logins_are_in_the_audit_log(served: Served, browser: httpx.AsyncClient, own: Provider) -> None:
+    assert (await logged_in(browser, own, sub="eve-audited")).status_code == 303
+    assert (await logged_in(browser, own, sub="eve-audited", nonce="another")).status_code == 400
+
+    user = await listed(served, "eve-audited")
+
+    async def noted() -> bool:
+        async with served.client() as admin:
+            entries = (await admin.get("/admin/audit?action=login")).json()["entries"]
+        mine = [entry for entry in entries if entry["details"]["source"] == "oidc:own"]
+        got = [entry for entry in mine if entry["actor"] == f"user:{user['id']}" and entry["outcome"] == "success"]
+        failed = [entry for entry in mine if entry["outcome"] == "failure" and entry["details"]["reason"] == "invalid"]
+        return bool(got and failed)
+
+    await eventually(noted, what="both logins in the audit log")
 
 
 async def test_github(browser: httpx.AsyncClient, own: Provider) -> None:

@@ -68,13 +68,17 @@ async def test_new_keys_are_asked_for_once_in_a_while_and_old_ones_forgotten() -
         await keys.verified(own.signed(), own.issuer, (CLIENT,))
 
 
-async def test_known_keys_count_while_the_provider_is_away() -> None:
+async def test_known_keys_count_while_the_provider_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Provider(issuer="https://login.example.com")
     source = Keys(own)
     source.away = True
     keys = OidcKeys("own", source.ask, again=0)
     with pytest.raises(DirectoryUnavailable):
         await keys.verified(own.signed(), own.issuer, (CLIENT,))
+    with pytest.raises(DirectoryUnavailable):
+        await keys.verified(own.signed(), own.issuer, (CLIENT,))
+    assert source.asked == 1, "not asked all the time while it is away"
+    monkeypatch.setattr("blocks.oidc_keys.AWAY_SECONDS", 0.0)
     source.away = False
     await keys.verified(own.signed(), own.issuer, (CLIENT,))
     source.away = True
