@@ -203,8 +203,10 @@ def test_a_guarded_program_learns_who_it_is_and_nothing_that_is_ours(site: Site,
 
 @pytest.mark.parametrize("path", ["/v1/chat-messages", "/files/1/preview", "/e/hook", "/triggers/webhook/1", "/mcp/server/1/mcp"])
 def test_what_has_keys_of_difys_own_passes(site: Site, path: str) -> None:
-    answer = site.ask("dify", path, "POST", headers=PROXIED | {"Authorization": "Bearer app-1"}, content=b"{}")
+    given = PROXIED | {"Authorization": "Bearer app-1", "Cookie": "pilothouse_login=phs_1; a=b"}
+    answer = site.ask("dify", path, "POST", headers=given, content=b"{}")
     headers = answer.json()["headers"]
+    assert headers["cookie"] == "a=b"
     assert (answer.status_code, headers["authorization"]) == (200, "Bearer app-1")
     assert [name for name in headers if "auth" in name and name != "authorization"] == []
 
@@ -257,7 +259,8 @@ def test_no_other_upgrade_passes(site: Site, ann: dict[str, str]) -> None:
 def test_prefects_page_is_for_administrators(site: Site, ann: dict[str, str], carl: dict[str, str]) -> None:
     before = len(site.prefect.asked)
     answer = site.ask("prefect", "/dashboard", headers=carl | PROXIED)
-    assert (answer.status_code, "administrators" in answer.text) == (403, True)
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert ("administrators" in answer.text, "管理员" in answer.text) == (True, True)
     assert site.ask("prefect", "/api/flows", "POST", headers=carl).status_code == 403
     assert site.ask("prefect", "/dashboard").status_code == 302
     assert len(site.prefect.asked) == before
