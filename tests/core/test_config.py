@@ -136,7 +136,7 @@ def test_relative_paths_start_from_the_file_that_names_them(load: Load, tmp_path
         ("[chat]\nqeue = 1", "pilothouse.toml: unknown key chat.qeue; did you mean chat.queue?"),
         ("[chat]\nqueue = 101", "pilothouse.toml: chat.queue: expected less than or equal to 100"),
         ("chat = 3", "pilothouse.toml: chat: expected a valid dictionary"),
-        ("[quotas]", "pilothouse.toml: unknown key quotas"),
+        ("[nonsense]", "pilothouse.toml: unknown key nonsense"),
         ("[origins.main]\nurl = 'x'", "pilothouse.toml: unknown key origins"),
         ("[providers.a]\norder = 1", "pilothouse.toml: providers.a.base_url: expected a value, but it is missing"),
         (
