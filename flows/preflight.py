@@ -28,8 +28,8 @@ async def preflight() -> dict[str, Any]:
         get_run_logger().info("%d items are well, %d doubtful, %d wrong", *counts.values())
         result = {**counts, "items": [each.shown() for each in items]}
         await keep_result(Runs(store), result)
-        table = [[each.status, each.id, each.message, each.todo] for each in items]
-        await acreate_table_artifact([["status", "item", "what is", "what to do"], *table], key="preflight", description=ABOUT)
+        table = [{"status": each.status, "item": each.id, "what is": each.message, "what to do": each.todo} for each in items]
+        await acreate_table_artifact(table, key="preflight", description=ABOUT)
     finally:
         await store.aclose()
     return result

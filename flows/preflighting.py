@@ -17,30 +17,18 @@ from blocks.own_thread import in_own_thread
 from blocks.preflight import databases, files, prefect_door, scripts
 from blocks.probes import certificate, disk
 from core.addresses import is_loopback, masked
-from core.backups.sources import recipients_of, sources_of, units_of
+from core.backups.sources import UNSEALED, left_out
 from core.config import Settings
 from core.errors import PilothouseError
 from core.preflight import exposed, installation, saved, secrets, web
 from core.preflight.composed import Service, environment_files, services_of
+from core.preflight.facts import facts_of
 from core.preflight.item import Item
 from core.preflight.projects import items_of
 from core.preflight.secrets import Given
-from core.schedules import latest
 from core.settings_services import ServiceSettings
-from core.store.backup_freshness import freshness
-from core.store.base import Store
-from core.store.notices import Notices
 from core.topology.composed import Project
-
-PATIENCE = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the database knows; None in ``copies`` and ``channels`` where it was not there to ask."""
-
-    copies: list[saved.Copies] | None = None
-    channels: list[installation.ChannelSeen] | None = None
+from core.topology.variables import variables_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +45,24 @@ class Read:
 
 async def preflighted(settings: Settings, given: Sequence[Sequence[str]]) -> list[Item]:
     """Every item. ``given``: the compose files of each project."""
-    read, facts = await asyncio.gather(_read(given), _facts(settings))
+    read, facts = await asyncio.gather(_read(given), facts_of(settings, _now()))
     services = read.services
     items = _secrets(settings, services)
     items += [
         web.cors([*(Given("cors_origins", each) for each in settings.cors_origins), *_origins(services)]),
         await _tls(settings),
-        saved.backups(facts.copies, _now(), timedelta(hours=settings.backups.grace_hours), _beside(settings)),
+        saved.backups(
+            facts.copies,
+            _now(),
+            timedelta(hours=settings.backups.grace_hours),
+            _beside(settings),
+            UNSEALED if left_out(settings) else "",
+        ),
         saved.drills(facts.copies, _now()),
         installation.alert_channel(facts.channels, list(settings.channels)),
     ]
     items += await _machine(settings, read)
-    variables = {name: value for project in read.projects for name, value in project.variables.items()}
+    variables = variables_of(each for project in read.projects for each in environment_files(project))
     return items + items_of([each for one in given for each in one], services, variables, read.refused)
 
 
@@ -89,38 +83,6 @@ async def _read(given: Sequence[Sequence[str]]) -> Read:
         except PilothouseError as error:
             refused.append(error.message)
     return Read(tuple(projects), tuple(refused))
-
-
-async def _facts(settings: Settings) -> Facts:
-    if settings.database.url is None:
-        return Facts()
-    store = Store.from_settings(settings.database, application="pilothouse preflight")
-    try:
-        async with asyncio.timeout(PATIENCE):
-            known = {each.source: each for each in await freshness(store)}
-            boxes = await Notices(store).outboxes()
-    except (PilothouseError, TimeoutError):
-        return Facts()
-    finally:
-        await store.aclose()
-    copies = []
-    schedules = {name: unit.schedule for unit in units_of(settings) for name in unit.sources}
-    for name, source in sources_of(settings).items():
-        if name not in schedules:
-            continue
-        due, encrypted, one = (
-            latest(schedules[name], settings.timezone, _now()),
-            bool(recipients_of(source, settings)),
-            known.get(name),
-        )
-        if one is None:
-            copies.append(saved.Copies(name, due, encrypted=encrypted))
-        else:
-            copies.append(saved.Copies(name, due, one.good_at, one.failed, encrypted, one.drill, one.drill_at))
-    channels = [
-        installation.ChannelSeen(each.channel, each.sent_at, str((each.error or {}).get("message", ""))) for each in boxes
-    ]
-    return Facts(copies, channels)
 
 
 def _secrets(settings: Settings, services: Sequence[Service]) -> list[Item]:
@@ -160,7 +122,7 @@ def _origins(services: Sequence[Service]) -> list[Given]:
 
 
 async def _tls(settings: Settings) -> Item:
-    own = files.certificate(settings.tls_cert) if settings.tls_cert is not None else None
+    own = files.certificate(settings.tls_cert, _now()) if settings.tls_cert is not None else None
     outside = None
     if settings.public_url is not None and settings.public_url.startswith("https://"):
         service = ServiceSettings.model_validate({"check": "tls", "url": settings.public_url})

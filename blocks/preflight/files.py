@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from time import time
 
@@ -34,14 +34,14 @@ def days_of(path: Path) -> float | None:
         return None
 
 
-def certificate(path: Path) -> Observation:
+def certificate(path: Path, now: datetime) -> Observation:
     """Whether the first certificate of a PEM file lasts."""
     try:
         found = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no certificate in PEM form"
         return Observation("down", "unreadable", f"It cannot be read: {why}.")
-    left = (found.not_valid_after_utc - datetime.now(UTC)).total_seconds() / DAY
+    left = (found.not_valid_after_utc - now).total_seconds() / DAY
     whole = (found.not_valid_after_utc - found.not_valid_before_utc).total_seconds() / DAY
     if left <= 0:
         return Observation("down", "expired", f"It has ended {-left:.0f} days ago: renew it.")

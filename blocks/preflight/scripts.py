@@ -30,7 +30,8 @@ def bandit_over(scripts: Sequence[Path]) -> list[Script] | None:
     """How many findings each has by severity; None without bandit. Blocks for seconds."""
     if importlib.util.find_spec("bandit") is None:
         return None
-    return [Script(str(each), _found(each)) for each in scripts]
+    told = _told([each.absolute() for each in scripts])
+    return [Script(str(each), None if told is None else told.get(str(each.absolute()))) for each in scripts]
 
 
 def _is_python(path: Path) -> bool:
@@ -46,15 +47,19 @@ def _is_python(path: Path) -> bool:
     return first.startswith(b"#!") and b"python" in first and path.resolve() != Path(sys.executable).resolve()
 
 
-def _found(script: Path) -> Counter[str] | None:
-    command = [sys.executable, "-m", "bandit", "--quiet", "--format", "json", "--exit-zero", str(script.absolute())]
+def _told(scripts: Sequence[Path]) -> dict[str, Counter[str]] | None:
+    """By script how many findings there are of each severity, without those that it could not read; None where it broke off."""
+    command = [sys.executable, "-m", "bandit", "--quiet", "--format", "json", "--exit-zero", *(str(each) for each in scripts)]
     try:
         done = subprocess.run(  # noqa: S603  (our own dependency; arguments are a list)
-            command, env=bare_environment({}), cwd=script.absolute().parent, capture_output=True, timeout=SECONDS, check=False
+            command, env=bare_environment({}), cwd=scripts[0].parent, capture_output=True, timeout=SECONDS, check=False
         )
         told = json.loads(done.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return None
-    if told.get("errors"):
-        return None
-    return Counter(str(each.get("issue_severity")) for each in told.get("results") or ())
+    unread = {each.get("filename") for each in told.get("errors") or ()}
+    found = {str(each): Counter[str]() for each in scripts if str(each) not in unread}
+    for each in told.get("results") or ():
+        if (counted := found.get(each.get("filename"))) is not None:
+            counted[str(each.get("issue_severity"))] += 1
+    return found

@@ -69,10 +69,10 @@ def services_of(project: Project) -> list[Service]:
 def environment_files(project: Project) -> list[Path]:
     """The files that give variables to the project and to its services."""
     found = [*project.env_files]
-    for service in (project.resolved.get("services") or {}).values():
+    for service in (project.written.get("services") or {}).values():  # resolved, their variables stand in the environment
         for each in service.get("env_file") or ():
             path = each.get("path") if isinstance(each, Mapping) else each
-            found += [project.folder / str(path)] if path else []
+            found += [project.folder / str(path)] if path and "$" not in str(path) else []
     return list(dict.fromkeys(found))
 
 

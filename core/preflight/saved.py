@@ -25,8 +25,11 @@ class Copies:
     drill_at: datetime | None = None
 
 
-def backups(copies: Sequence[Copies] | None, now: datetime, grace: timedelta, beside: bool) -> Item:
-    """``copies``: None where nobody was there to ask. ``beside``: they lie on the disk of what they are copies of."""
+def backups(copies: Sequence[Copies] | None, now: datetime, grace: timedelta, beside: bool, unsaved: str = "") -> Item:
+    """``copies``: None where nobody was there to ask. ``beside``: they lie on the disk of what they are copies of.
+
+    ``unsaved``: what is left out, and why.
+    """
     if copies is None:
         return unseen("backups", "the database does not answer", "Start Pilothouse, or set DATABASE_URL, and look again.")
     wrong = [f"{each.source} has never been backed up" for each in copies if each.good_at is None]
@@ -42,6 +45,7 @@ def backups(copies: Sequence[Copies] | None, now: datetime, grace: timedelta, be
     plain = [each.source for each in copies if not each.encrypted]
     doubtful += [f"Not encrypted: {listed(plain)}"] if plain else []
     doubtful += ["They lie on the disk of this machine, and are lost with it"] if beside and copies else []
+    doubtful += [unsaved] if unsaved else []
     good = f"{len(copies)} sources, each with a good backup that is not older than it may be"
     todo = "Run `pilothouse backup`, look at its log; set backups.recipients and a backups.store elsewhere."
     return judged("backups", wrong, doubtful, good, todo)
