@@ -1,7 +1,8 @@
 """Standing by in an API process: when nobody has swept for clearly longer than the interval, this process does.
 
-That is so while Prefect is away, or while the process that runs flows is. Of several API processes the first one that finds out
-sweeps; the lease keeps the others from it, and what it found is there for all of them.
+That is so while Prefect is away, or while the process that runs flows is; and soon after the start, since the flow's own time may
+be minutes away. Of several API processes the first one that finds out sweeps; the lease keeps the others from it, and what it
+found is there for all of them.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ LOOK = 1.0
 """Seconds between two looks at when the last sweep was."""
 STARTING = 120.0
 """Seconds that Prefect may take to start with us, before this process calls it away."""
+SETTLING = 10.0
+"""Seconds after Prefect is up until the first sweep of a start, so that what starts last is there too."""
 
 
 class Standby:
@@ -36,6 +39,8 @@ class Standby:
         self._sweeps = Sweeps(store)
         self._began, self._began_at = monotonic(), datetime.now(UTC)
         self._was_up = False
+        self._first = True
+        """No sweep of this start has been thought of yet."""
         self._asked_at = self._began
         self._loop: asyncio.Task[None] | None = None
 
@@ -51,6 +56,8 @@ class Standby:
 
     async def _look(self) -> None:
         up = self._link.presence.up
+        if up and not self._was_up:
+            self._asked_at = monotonic() + SETTLING
         self._was_up = self._was_up or up
         if not self._was_up and monotonic() - self._began < STARTING:
             return
@@ -58,6 +65,10 @@ class Standby:
         if monotonic() < self._asked_at:
             return
         last = await self._sweeps.last()
+        first, self._first = self._first, False
+        if first and (last is None or last.started_at < self._began_at - timedelta(seconds=self._settings.sweeps.interval)):
+            await self._sweep(up)
+            return
         since = max(self._began_at, last.started_at) if last is not None else self._began_at
         wait = (since + timedelta(seconds=overdue(self._settings, away=not up)) - datetime.now(UTC)).total_seconds()
         if wait > 0:
@@ -71,7 +82,7 @@ class Standby:
         parts = Parts(self._settings, self._store, probes, "standby")
         board = await swept(parts, seen, _take, _told)
         if board is not None:
-            log.warning("swept_in_place_of_the_flow", prefect_up=up, **board.counts())
+            log.info("swept_in_place_of_the_flow", prefect_up=up, **board.counts())
 
 
 async def _take(_what: str, looks: Looks) -> int:
