@@ -8,22 +8,16 @@ import typer
 
 from core.config import Settings, child_environment, load_settings
 from core.errors import ConfigurationInvalid
-from core.preflight.item import Item
+from core.preflight.item import Item, Status
 from deployments.engines import with_engines
 from deployments.own_database import AsJson, Config, DataDir
 from flows.preflighting import compose_files, preflighted
 
-IDS = {
-    "access.jwt_secret": "jwt_secret",
-    "access.session_secret": "session_secret",
-    "access.admin_password": "admin_password",
-    "cors_origins": "cors",
-    "tls_cert": "tls",
-    "tls_key": "tls",
-    "public_url": "tls",
-}
+IDS = {"cors_origins": "cors", "tls_cert": "tls", "tls_key": "tls", "public_url": "tls"}
 """Items that a setting which is refused belongs to; others are ``configuration``."""
-MARKS = {"pass": "pass", "warn": "WARN", "fail": "FAIL"}
+SECRETS = ("jwt_secret", "session_secret", "admin_password")
+"""Settings of ``[access]`` that have an item of their name."""
+STATUSES: tuple[Status, ...] = ("pass", "warn", "fail")
 
 
 def preflight(
@@ -69,14 +63,17 @@ def _settings(config: Config, data_dir: DataDir) -> tuple[Settings | None, list[
 
 
 def _id(line: str) -> str:
-    return next((item for key, item in IDS.items() if f" {key}:" in line), "configuration")
+    ids = IDS | {f"access.{name}": name for name in SECRETS}
+    return next((item for key, item in ids.items() if f" {key}:" in line), "configuration")
 
 
 def _print(items: list[Item]) -> None:
     width = max(len(each.id) for each in items)
     for each in items:
-        typer.echo(f"{MARKS[each.status]}  {each.id.ljust(width)}  {each.message}")
+        typer.echo(
+            f"{each.status if each.status == STATUSES[0] else each.status.upper()}  {each.id.ljust(width)}  {each.message}"
+        )
         if each.todo and each.status != "pass":
             typer.echo(f"{'':{width + 8}}-> {each.todo}")
-    counts = {status: sum(each.status == status for each in items) for status in MARKS}
+    counts = {status: sum(each.status == status for each in items) for status in STATUSES}
     typer.echo(f"\n{counts['pass']} pass, {counts['warn']} to look at, {counts['fail']} fail")

@@ -23,7 +23,7 @@ from core.errors import PilothouseError
 from core.preflight import exposed, installation, saved, secrets, web
 from core.preflight.composed import Service, environment_files, services_of
 from core.preflight.facts import facts_of
-from core.preflight.item import Item
+from core.preflight.item import Item, listed
 from core.preflight.projects import items_of
 from core.preflight.secrets import Given
 from core.settings_services import ServiceSettings
@@ -37,6 +37,13 @@ class Read:
 
     projects: tuple[Project, ...] = ()
     refused: tuple[str, ...] = ()
+
+    @property
+    def doubtful(self) -> list[str]:
+        """What Compose said besides."""
+        unset = dict.fromkeys(name for project in self.projects for name in project.unset)
+        said = [f"Not set, and so empty: {listed(unset)}"] if unset else []
+        return said + [each for project in self.projects for each in project.warnings if "obsolete" not in each]
 
     @property
     def services(self) -> list[Service]:
@@ -63,7 +70,7 @@ async def preflighted(settings: Settings, given: Sequence[Sequence[str]]) -> lis
     ]
     items += await _machine(settings, read)
     variables = variables_of(each for project in read.projects for each in environment_files(project))
-    return items + items_of([each for one in given for each in one], services, variables, read.refused)
+    return items + items_of([each for one in given for each in one], services, variables, read.refused, read.doubtful)
 
 
 def compose_files(settings: Settings) -> list[list[str]]:

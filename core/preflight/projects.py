@@ -24,15 +24,21 @@ CHECKS = (
 
 
 def items_of(
-    files: Sequence[str], services: Sequence[Service], variables: Mapping[str, str], refused: Sequence[str]
+    files: Sequence[str],
+    services: Sequence[Service],
+    variables: Mapping[str, str],
+    refused: Sequence[str],
+    doubtful: Sequence[str] = (),
 ) -> list[Item]:
-    """``variables``: of the projects' environment files; ``refused``: why files could not be read."""
+    """``variables``: of the projects' environment files; ``refused``: why files could not be read;
+    ``doubtful``: what Compose said besides.
+    """
     if not files:
         why = "no compose file was given, so nothing is known of the containers"
         return [
             unseen("compose", why, "Name them: `pilothouse preflight docker-compose.yaml`; or in the compose of [changes.X].")
         ]
-    read = judged("compose", refused, [], f"Read: {listed(files)}", "Correct the file and look again.")
+    read = judged("compose", refused, doubtful, f"Read: {listed(files)}", "Correct the file and look again.")
     if not services:
         return [read]
     return [read, exposed.literal_secrets(services, variables), *(check(services) for check in CHECKS)]

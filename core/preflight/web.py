@@ -8,6 +8,9 @@ from core.preflight.item import Item, judged, listed
 from core.preflight.secrets import Given
 from core.sweeps.observation import Observation
 
+AWAY = frozenset({"timeout", "reset", "name", "refused", "connection"})
+"""Codes of looks that met no certificate at all."""
+
 
 def cors(origins: Sequence[Given]) -> Item:
     """The origins whose pages may call, ours and those of compose files."""
@@ -25,7 +28,7 @@ def tls(host: str, public_url: str | None, own: Observation | None, outside: Obs
     for name, seen in (("tls_cert", own), (public_url or "", outside)):
         if seen is not None and seen.state == "degraded":
             doubtful.append(f"{name}: {seen.message}")
-        elif seen is not None and seen.state in {"unreachable", "unknown"}:
+        elif seen is not None and (seen.state in {"unreachable", "unknown"} or seen.code in AWAY):
             doubtful.append(f"{name}: could not be looked at: {seen.message}")
         elif seen is not None and seen.state == "down":
             wrong.append(f"{name}: {seen.message}")

@@ -160,3 +160,14 @@ def test_people_get_lines_and_what_to_do(folder: Path) -> None:
     assert "compose.yaml, line 2" in lines[at]
     assert lines[at + 1].strip() == "-> Correct the file and look again."
     assert lines[-1].endswith(" fail")
+
+
+def test_what_compose_does_not_find_is_told(folder: Path) -> None:
+    (folder / "compose.yaml").write_text(
+        'services: {a: {image: "b:1", env_file: [missing.env], environment: ["A=${NEVER}"]}}\n', encoding="utf-8"
+    )
+    _, found = items("compose.yaml", PILOTHOUSE_PUBLIC_URL="https://127.0.0.1:9")
+    assert found["compose"]["status"] == "warn"
+    assert "Not set, and so empty: NEVER." in found["compose"]["message"]
+    assert "missing.env: not found" in found["compose"]["message"]
+    assert (found["tls"]["status"], "refused the connection" in found["tls"]["message"]) == ("warn", True)

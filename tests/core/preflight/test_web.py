@@ -9,6 +9,7 @@ from core.sweeps.observation import Observation
 GOOD = Observation("up")
 SOON = Observation("degraded", "expires_soon", "Its certificate ends in 9 days: renew it.")
 OVER = Observation("down", "expired", "It has ended 3 days ago: renew it.")
+CLOSED = Observation("down", "refused", "It refused the connection.")
 AWAY = Observation("unreachable", "timeout", "Nobody answered.")
 
 
@@ -40,6 +41,7 @@ def test_cors(origins: list[str], status: str) -> None:
         ("127.0.0.1", "https://a.example", None, GOOD, "pass"),
         ("127.0.0.1", "https://a.example", None, OVER, "fail"),
         ("127.0.0.1", "https://a.example", None, AWAY, "warn"),
+        ("127.0.0.1", "https://a.example", None, CLOSED, "warn"),
         ("127.0.0.1", None, None, None, "pass"),
     ],
 )
