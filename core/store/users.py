@@ -59,6 +59,8 @@ _MET = text("""
     RETURNING id, source, login, email, name, role, disabled, created_at, last_login_at
 """)
 _END_ALL = text("UPDATE pilothouse.logins SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
+_END_ALL = text("UPDATE pilothouse.logins SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
+_ADMINS = select(func.count()).select_from(UserRow).where(UserRow.role == "admin", UserRow.disabled.is_(False))
 
 
 class Users:
@@ -122,40 +124,27 @@ class Users:
             return (await connection.execute(select(UserRow.id).limit(1))).first() is not None
 
     async def change(
-        self,
-        user_id: str,
-        *,
-        role: str | None = None,
-        name: str | None = None,
-        disabled: bool | None = None,
-        password: str | None = None,
+        self, user_id: str, *, role: str | None = None, disabled: bool | None = None, password: str | None = None
     ) -> User:
-        """Change what is given, and end all logins where that takes something away. Raises ``NotFound`` and ``Conflict``.
+        """Change what is given, and end the user's logins. ``password`` is hashed already. Raises ``NotFound`` and ``Conflict``.
 
         The last administrator who can log in stays one.
         """
-        given = {"role": role and checked_role(role), "name": name and _name(name), "disabled": disabled, "password": password}
+        given = {"role": role and checked_role(role), "disabled": disabled, "password": password}
         values = {key: value for key, value in given.items() if value is not None}
+        if not values:
+            return await self.get(user_id)
         async with self._store.begin() as connection:
             # One change at a time, so that two administrators cannot take the role from each other.
             await connection.execute(text("LOCK TABLE pilothouse.users IN SHARE ROW EXCLUSIVE MODE"))
-            row = (
-                (
-                    await connection.execute(update(UserRow).where(UserRow.id == user_id).values(values).returning(*SHOWN))
-                ).one_or_none()
-                if values
-                else (await connection.execute(select(*SHOWN).where(UserRow.id == user_id))).one_or_none()
-            )
+            before = (await connection.execute(_ADMINS)).scalar()
+            changed = update(UserRow).where(UserRow.id == user_id).values(values).returning(*SHOWN)
+            row = (await connection.execute(changed)).one_or_none()
             if row is None:
                 raise _unknown()
-            admins = select(func.count()).select_from(UserRow).where(UserRow.role == "admin", UserRow.disabled.is_(False))
-            if ("role" in values or "disabled" in values) and not (await connection.execute(admins)).scalar():
+            if before and not (await connection.execute(_ADMINS)).scalar():
                 raise Conflict("This is the last administrator: make another one first.")
-            if values.keys() & {"disabled", "password", "role"}:
-                await connection.execute(
-                    text("UPDATE pilothouse.logins SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL"),
-                    {"id": user_id},
-                )
+            await connection.execute(_END_ALL, {"id": user_id})
         return _user(row._tuple())
 
     async def logged_in(self, user_id: str, password: str | None = None) -> None:

@@ -48,6 +48,11 @@ def test_an_account_from_its_making_to_its_end(database_url: str) -> None:
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False]
 
 
+def test_without_any_administrator_members_can_be_changed() -> None:
+    assert user("create", "ann@example.com").exit_code == 0
+    assert user("role", "ann@example.com", "operator").exit_code == 0
+
+
 def test_what_cannot_be_says_why() -> None:
     assert user("create", "ann@example.com", "--role", "admin").exit_code == 0
     refused: list[tuple[Result, type[Exception], str]] = [
