@@ -1,6 +1,7 @@
 """What every test may ask for: a real PostgreSQL for the session, and a fresh migrated database for each test; a Valkey."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,16 @@ from deployments.postgres import EmbeddedPostgres
 from tests.valkey import ValkeyServer
 
 pytest_plugins = ["tests.mariadb", "tests.postgres_filled", "tests.prefect_server", "tests.s3", "tests.upstream"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: most tests wait for servers more than they work."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The many short tests last, so that no worker is left alone with a long file in the end."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/core/"))
 
 
 @pytest.fixture(scope="session")
