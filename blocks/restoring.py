@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, cast
 from pydantic import SecretStr
 
 from blocks.mongo_backups import MongoServer
+from blocks.mongo_restoring import WHOLE
 from blocks.mysql_backups import MySQLServer
 from blocks.pipe_reading import reading_part
 from blocks.postgres_backups import PostgresServer
@@ -49,7 +50,8 @@ def as_target(place: Place, manifest: Manifest) -> Place:
 
 
 def _several(manifest: Manifest) -> bool:
-    return any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
+    several = any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
+    return several or any(part.name == WHOLE for part in manifest.parts)
 
 
 class _Counted(io.RawIOBase):
