@@ -70,12 +70,15 @@ class _Watched:
 
 @dataclass(slots=True)
 class Seen:
-    """What has gone by of an archive. Databases that are not in ``shown`` are not counted, nor what is the server's own."""
+    """What has gone by of an archive. Databases that are not in ``shown`` are not counted, nor what is the server's own, nor
+    views and time series, whose documents are not those that one reads.
+    """
 
     shown: Mapping[str, str]
     _held: bytearray = field(default_factory=bytearray)
     _begun: bool = False
     _listed: bool = False
+    _others: set[tuple[str, str]] = field(default_factory=set)
     _block: tuple[str, str] | None = None
     _open: set[tuple[str, str]] = field(default_factory=set)
     _counts: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -101,6 +104,8 @@ class Seen:
                 break
             elif self._listed:
                 self._take(bytes(self._held[at : at + size]))
+            else:
+                self._list(bson.decode(self._held[at : at + size]))
             at += size
         del self._held[:at]
 
@@ -124,6 +129,11 @@ class Seen:
             if count <= SUMMED:
                 tally.checksums[key] = f"sum:{self._sums[database, collection]:x}"
 
+    def _list(self, entry: Mapping[str, Any]) -> None:
+        is_view = entry.get("type") in ("view", "timeseries") or '"viewOn"' in entry.get("metadata", "")
+        if is_view:
+            self._others.add((entry["db"], entry["collection"]))
+
     def _take(self, document: bytes) -> None:
         if self._block is None:
             head = bson.decode(document)
@@ -132,7 +142,7 @@ class Seen:
                 self._open.discard(name)
             else:
                 self._open.add(name)
-            if name[0] in self.shown and not name[1].startswith("system."):
+            if name[0] in self.shown and name not in self._others and not name[1].startswith("system."):
                 self._counts.setdefault(name, 0)
                 self._sums.setdefault(name, 0)
         elif self._block in self._counts:

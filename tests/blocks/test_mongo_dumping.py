@@ -322,3 +322,14 @@ def test_transactions_and_renames_change_what_they_name() -> None:
     inner = [{"op": "u", "ns": "a.x", "o": {}}, {"op": "c", "ns": "b.$cmd", "o": {"renameCollection": "b.y", "to": "c.y"}}]
     entry = {"op": "c", "ns": "admin.$cmd", "o": {"applyOps": inner}}
     assert set(changed_by(entry)) == {("a", "x"), ("b", ""), ("c", "")}
+
+
+def test_a_view_is_not_counted() -> None:
+    listed = [{"db": "a", "collection": "v", "metadata": "{}", "type": "view"}, {"db": "a", "collection": "c", "metadata": "{}"}]
+    ends = [{"db": "a", "collection": name, "EOF": True, "CRC": 0} for name in "vc"]
+    watched, tally = Seen({"a": ""}), Tally()
+    whole = MAGIC + b"".join(map(bson.encode, [{"version": "0.1"}, *listed])) + END
+    for byte in whole + b"".join(bson.encode(end) + END for end in ends):
+        watched.feed(bytes([byte]))
+    watched.tell(tally)
+    assert tally.counts == {"c": 0}
