@@ -23,7 +23,7 @@ from blocks.mongo_restoring import WHOLE, apart, arguments, database_of, part_of
 from blocks.mongo_tools import Login, installed, restoring_program, wrong_with_restore
 from blocks.pipe import store_part
 from blocks.pipe_reading import reading_part
-from blocks.restoring import as_target
+from blocks.restoring import as_target, require_programs
 from blocks.storage_folder import ObjectFolder
 from core.backups.errors import DumpFailed, PlaceRefused, RestoreFailed, TargetNotEmpty, ToolTooOld
 from core.backups.manifest import Manifest, PartRecord
@@ -208,6 +208,9 @@ async def test_an_archive_needs_mongorestore_and_our_own_form_does_not(
     await source.clear()
     with pytest.raises(ToolTooOld, match=r"no mongorestore here.*install the MongoDB Database Tools"):
         await put_back(source, records, store)
+    with pytest.raises(ToolTooOld):
+        await require_programs(manifest_of(records, Fingerprint({}), "shop"))
+    await require_programs(manifest_of(raw, Fingerprint({}), "shop"))
     assert seen(mongo) == {}
     await put_back(source, raw, store)
     assert seen(mongo) == before
