@@ -43,7 +43,7 @@ class Tally:
             for document in documents_of(batch):
                 count += 1
                 if count <= SUMMED:
-                    total += int.from_bytes(hashlib.sha256(document).digest()[:12])
+                    total += weight_of(document)
             yield batch
         self.counts[key] = count
         if count <= SUMMED:
@@ -115,6 +115,11 @@ class Archive:
 def batches_of(collection: "Collection[Any]") -> Iterator[bytes]:
     """All documents, as the server sends them."""
     return iter(collection.find_raw_batches(batch_size=2000))
+
+
+def weight_of(document: bytes) -> int:
+    """What a document adds to the sum of its collection."""
+    return int.from_bytes(hashlib.sha256(document).digest()[:12])
 
 
 def documents_of(batch: bytes) -> Iterator[bytes]:

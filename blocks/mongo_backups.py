@@ -1,6 +1,6 @@
 """A MongoDB that is backed up or restored into: one database, several, or all of a server."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,12 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+from blocks.dump_process import feed
 from blocks.handover import CHUNK
 from blocks.mongo_archive import Archive, Tally, batches_of, key_of
+from blocks.mongo_dumping import ARCHIVE, OPLOG, Dumping, opened_dump
+from blocks.mongo_restoring import WHOLE, apart, arguments, collection_of, database_of, part_of
+from blocks.mongo_tools import Login, installed, restoring_program, wrong_with_restore
 from blocks.own_thread import in_own_thread, put_back
 from core.backups.errors import DumpFailed, NoTarget, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
 from core.backups.naming import DRILLS, beside
@@ -63,30 +67,36 @@ class MongoServer(Block):
             version = archive.client.server_info().get("version", "of an unknown version")
             sizes = [archive.client[name].command("dbStats").get("dataSize", 0) for name in archive.databases]
             empty = not any(archive.collections(name) for name in archive.databases)
-            return Inspection(f"MongoDB {version}", None, tuple(archive.databases), int(sum(sizes)), empty)
+            tool = program.shown if (program := installed("mongodump")) is not None else None
+            return Inspection(f"MongoDB {version}", tool, tuple(archive.databases), int(sum(sizes)), empty)
 
         return await self._asked(asked)
 
     @asynccontextmanager
     async def dumping(self, inspection: Inspection) -> AsyncGenerator[Dump, None]:
-        """See ``Place.dumping``. Each collection is of the time in which it is read. The fingerprint is of what was read: it is
-        complete when the part has been.
+        """See ``Place.dumping``. Each collection is of the time in which it is read, but where a whole member of a replica set is
+        saved by ``mongodump``. The fingerprint is of what was read: it is complete when the parts have been.
         """
         tally = Tally()
-        yield Dump([Part(BSON, "bson", partial(self._opened, tally))], Fingerprint(tally.counts, tally.checksums))
+        parts: Sequence[Part] = [Part(BSON, "bson", partial(self._opened, tally))]
+        if inspection.tool is not None:
+            parts = await self._asked(partial(self._archives, tally))
+        yield Dump(parts, Fingerprint(tally.counts, tally.checksums))
 
     async def restore(self, part: str, form: str, stream: IO[bytes], only: str | None = None) -> None:
-        """See ``Place.restore``. ``only`` is a collection. Raises ``TargetNotEmpty`` before anything is touched."""
+        """See ``Place.restore``. ``only`` is a collection. Raises ``TargetNotEmpty`` before anything is touched, ``ToolTooOld``
+        for an archive of ``mongodump`` where there is nothing to open it.
+        """
+        if form in (ARCHIVE, OPLOG):
+            work = partial(self._unpacked, part, form, stream, only)
+            await put_back(self.name, work, fast=self.fast)
+            return
         if form != "bson":
             raise RestoreFailed(f"{self.name}: a MongoDB cannot take a part of the form {form}.")
 
         def filled(stopped: Event, archive: Archive) -> None:
             for name in archive.databases:
-                there = [
-                    each["name"] for each in archive.collections(name) if only in (None, each["name"], f"{name}.{each['name']}")
-                ]
-                if there:
-                    raise TargetNotEmpty(f"{self.name}: {name} has the collection {there[0]} already; drop it first.")
+                self._require_empty(archive, name, only)
             if not archive.fill(stream, only, stopped.is_set) and only is not None:
                 raise RestoreFailed("The backup has no such collection.")
 
@@ -140,6 +150,66 @@ class MongoServer(Block):
             yield self.model_copy(update={"name": f"{self.name} (scratch)", "prefix": prefix})
         finally:
             await self._asked(dropped)
+
+    @property
+    def _login(self) -> Login:
+        return Login(self.url.get_secret_value(), self.ca_file)
+
+    def _archives(self, tally: Tally, archive: Archive) -> Sequence[Part]:
+        """A part for each database, or one of all where they can be of one moment."""
+        program = installed("mongodump")
+        if program is None or not archive.databases:
+            raise DumpFailed(f"{self.name}: {'mongodump is gone' if program is None else 'the server has no database to save'}.")
+        shown = dict(archive.databases)
+        members = archive.client.topology_description.server_descriptions().values()
+        if self._is_whole(archive) and any(member.replica_set_name for member in members):
+            whole = Dumping(self.name, self._login, program, shown)
+            return [Part(WHOLE, OPLOG, partial(opened_dump, whole, tally))]
+        each = {name: Dumping(self.name, self._login, program, shown, name) for name in shown}
+        return [Part(part_of(name), ARCHIVE, partial(opened_dump, dumping, tally)) for name, dumping in each.items()]
+
+    def _unpacked(self, part: str, form: str, stream: IO[bytes], only: str | None, stopped: Event) -> None:
+        program = restoring_program()
+        with self._connected() as archive:
+            told, into, collection = self._destined(archive, part, form, only)
+            for name in into:
+                self._require_empty(archive, name, collection)
+        with self._login.tool(program, "--archive", "--stopOnError", *told) as tool:
+            done = feed(tool, stream, stopped)
+        if (wrong := wrong_with_restore(self.name, done)) is not None:
+            raise wrong
+        with self._connected() as archive:
+            if collection is not None and all(collection != each["name"] for name in into for each in archive.collections(name)):
+                raise RestoreFailed("The backup has no such collection.")
+
+    def _destined(
+        self, archive: Archive, part: str, form: str, only: str | None
+    ) -> tuple[Sequence[str], Sequence[str], str | None]:
+        """What ``mongorestore`` is told, the databases that it fills, and which collection alone."""
+        named = next((name for name, shown in archive.databases.items() if not shown), None)
+        if form == ARCHIVE:
+            saved = database_of(part)
+            into = {saved: named if named is not None else beside(self.prefix, saved)}
+            collection = collection_of(only, saved) if only is not None else None
+        elif only is not None:
+            saved, collection = apart(only)
+            into = {saved: beside(self.prefix, saved)}
+        elif self._is_whole(archive):
+            return ["--oplogReplay"], list(archive.databases), None
+        elif not self.databases:
+            raise RestoreFailed(f"{self.name}: the backup is of a whole server, and the url names one database: take that out.")
+        else:
+            into, collection = {name: beside(self.prefix, name) for name in self.databases}, None
+        return arguments(into, collection), list(into.values()), collection
+
+    def _is_whole(self, archive: Archive) -> bool:
+        """Whether all that the server holds is this place's."""
+        return not (self.prefix or self.databases or "" in archive.databases.values())
+
+    def _require_empty(self, archive: Archive, name: str, only: str | None) -> None:
+        there = [each["name"] for each in archive.collections(name) if only in (None, each["name"], f"{name}.{each['name']}")]
+        if there:
+            raise TargetNotEmpty(f"{self.name}: {name} has the collection {there[0]} already; drop it first.")
 
     @contextmanager
     def _opened(self, tally: Tally) -> Iterator[Stream]:

@@ -1,5 +1,6 @@
 """A stored part on its way back into a place: opened, checked while it is read, counted."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, cast
@@ -7,6 +8,9 @@ from typing import IO, TYPE_CHECKING, cast
 from pydantic import SecretStr
 
 from blocks.mongo_backups import MongoServer
+from blocks.mongo_dumping import ARCHIVE, OPLOG
+from blocks.mongo_restoring import WHOLE
+from blocks.mongo_tools import restoring_program
 from blocks.mysql_backups import MySQLServer
 from blocks.pipe_reading import reading_part
 from blocks.postgres_backups import PostgresServer
@@ -48,8 +52,15 @@ def as_target(place: Place, manifest: Manifest) -> Place:
     return place.model_copy(update=shape)
 
 
+async def require_programs(manifest: Manifest) -> None:
+    """Returns when what opens the backup's parts is here, before anything is replaced by them. Raises ``ToolTooOld``."""
+    if any(part.format in (ARCHIVE, OPLOG) for part in manifest.parts):
+        await asyncio.to_thread(restoring_program)
+
+
 def _several(manifest: Manifest) -> bool:
-    return any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
+    several = any("/" in name for name in manifest.counts) or len(manifest.databases) > 1
+    return several or any(part.name == WHOLE for part in manifest.parts)
 
 
 class _Counted(io.RawIOBase):

@@ -11,7 +11,7 @@ from prefect.artifacts import acreate_markdown_artifact
 
 from blocks.backup_store import BackupStore
 from blocks.places import place_of
-from blocks.restoring import as_target
+from blocks.restoring import as_target, require_programs
 from core.backups.choosing import parts_for, place_for, require_consent, restorable
 from core.backups.comparing import Comparison, incomplete, saved_in
 from core.backups.errors import TargetNotEmpty
@@ -127,6 +127,7 @@ async def _made_room(parts: Parts, manifest: Manifest, place: Place, target: str
         raise TargetNotEmpty(
             f"{target} is not empty: restore into another target, or say --replace, and what it holds is deleted."
         )
+    await require_programs(manifest)
     await require_extensions(place, manifest.extensions)
     for part in manifest.parts:
         await check_part(part, parts.objects, parts.settings.backups.identity)

@@ -5,9 +5,6 @@ The stand-in ignores options of collections and indexes; what is sent of them is
 
 import datetime
 import io
-import random
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,38 +22,11 @@ from blocks.storage_folder import ObjectFolder
 from core.backups.errors import BackupDamaged, PlaceUnavailable, RestoreFailed, TargetNotEmpty
 from core.backups.manifest import Manifest, PartRecord
 from core.backups.place import Fingerprint
-from tests.prefect_server import free_port
+from tests.mongo_server import MongoStandIn, fill, indexes, seen
 from tests.waiting import eventually
 
 NOW = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
 FOLDER = "mongo/2026/01/31/020000Z-abc/"
-
-
-class MongoStandIn:
-    """One process on loopback, with everything in memory."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        program = Path(sys.executable).with_name("nx-27017")
-        files = ["--log-file", str(folder / "log"), "--pid-file", str(folder / "pid")]
-        command = [str(program), "--db", "memory", "--threaded", "--port", str(self.port), *files]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
-
-    @property
-    def url(self) -> str:
-        return f"mongodb://127.0.0.1:{self.port}/shop?directConnection=true"
-
-    def answers(self) -> bool:
-        try:
-            with pymongo.MongoClient[Any](self.url, serverSelectionTimeoutMS=500) as client:
-                client.server_info()
-        except pymongo.errors.PyMongoError:
-            return False
-        return True
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
 
 
 @pytest.fixture
@@ -72,31 +42,6 @@ def store(tmp_path: Path) -> ObjectFolder:
     return ObjectFolder(folder=tmp_path / "store")
 
 
-def fill(server: MongoStandIn) -> None:
-    draw = random.Random(1)
-    with pymongo.MongoClient[Any](server.url) as client:
-        people = [
-            {
-                "_id": number,
-                "name": f"订单 {number}",
-                "data": draw.randbytes(number % 50),
-                "long": bson.Int64(2**40),
-                "at": datetime.datetime(2026, 1, 31, 2, tzinfo=datetime.UTC),
-                "deep": {"list": [1, {"x": None}, 1.5]},
-            }
-            for number in range(5000)
-        ]
-        client["shop"]["people"].insert_many(people)
-        client["shop"]["people"].create_index([("name", 1)])
-        client["shop"]["notes"].insert_many([{"text": "words " * 50} for _ in range(30)])
-
-
-def seen(server: MongoStandIn) -> dict[str, list[str]]:
-    with pymongo.MongoClient[Any](server.url) as client:
-        names = client["shop"].list_collection_names()
-        return {name: sorted(map(repr, client["shop"][name].find())) for name in names}
-
-
 def place(server: MongoStandIn) -> MongoServer:
     return MongoServer(name="sources.test", url=SecretStr(server.url))
 
@@ -110,11 +55,6 @@ async def put_back(target: MongoServer, records: Sequence[PartRecord], store: Ob
     for record in records:
         async with reading_part(record, store) as stream:
             await target.restore(record.name, record.format, stream, only)
-
-
-def indexes(server: MongoStandIn) -> list[dict[str, Any]]:
-    with pymongo.MongoClient[Any](server.url) as client:
-        return [dict(each["key"]) for each in client["shop"]["people"].list_indexes()]
 
 
 async def test_what_is_destroyed_comes_back(mongo: MongoStandIn, store: ObjectFolder) -> None:

@@ -9,7 +9,7 @@ import pytest
 from core.errors import ConfigurationInvalid
 from tests.blocks.probes.looking import seen
 from tests.blocks.probes.mongo_stand_in import PASSWORD, USER, mongo_stand_in, threads_ended
-from tests.blocks.test_mongo_backups import MongoStandIn
+from tests.mongo_server import MongoStandIn
 from tests.waiting import eventually
 from tests.wire import wire
 
