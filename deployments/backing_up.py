@@ -82,7 +82,7 @@ def list_(
     if as_json:
         typer.echo(dumps({"backups": found}, ensure_ascii=False, indent=2))
         return
-    rows: list[tuple[str, ...]] = [("ID", "SOURCE", "SET", "STATUS", "STARTED", "AGE", "SIZE", "PARTS", "VERIFIED")]
+    rows: list[tuple[str, ...]] = [("ID", "SOURCE", "SET", "STATUS", "STARTED", "AGE", "SIZE", "PARTS", "VERIFIED", "BASE")]
     rows += [_row(each, datetime.now(UTC)) for each in found]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
@@ -163,6 +163,7 @@ def _row(each: dict[str, Any], now: datetime) -> tuple[str, ...]:
         decimal(each["size"]) if each["size"] is not None else "-",
         str(len(each["parts"])),
         verified,
+        each["base"] or "-",
     )
 
 
