@@ -275,6 +275,7 @@ def running(stage: Stage, server: RunningServer) -> Iterator[None]:
             process.wait()
 
 
+@pytest.mark.slow
 async def test_killed_in_the_middle_nothing_of_it_is_listed(stage: Stage, bucket: Bucket, prefect_client: RunningServer) -> None:
     bucket.put("larger.bin", os.urandom(150_000_000))
     stage.configure(bucket.toml)
