@@ -22,7 +22,8 @@ async def list_backups(
     before: Annotated[str | None, Query(max_length=100)] = None,
 ) -> dict[str, Any]:
     """`{backups, next}`; `next` is the `before` of the following page, null on the last. Sizes are bytes, as stored and before
-    compression; `status` is `running`, `good`, `bad` or `missing` (no longer in the store)."""
+    compression; `status` is `running`, `good`, `bad` or `missing` (no longer in the store). `base`: the whole backup
+    that an increment adds to."""
     found = await Backups(parts.store).page(limit + 1, before, source)
     page = found[:limit]
     return {"backups": [_shown(each) for each in page], "next": page[-1].id if len(found) > limit else None}
@@ -49,7 +50,7 @@ def _shown(each: BackupRecord) -> dict[str, Any]:
         "runId": each.flow_run_id,
     }
     if manifest is None:
-        return shown | {"parts": [], "encrypted": None, "server": None, "tables": None, "rows": None, "notes": []}
+        return shown | {"parts": [], "encrypted": None, "server": None, "tables": None, "rows": None, "notes": [], "base": None}
     return shown | {
         "parts": [
             {"name": part.name, "format": part.format, "key": part.key, "size": part.size, "plainSize": part.plain_size}
@@ -60,4 +61,5 @@ def _shown(each: BackupRecord) -> dict[str, Any]:
         "tables": len(manifest.counts),
         "rows": sum(manifest.counts.values()),
         "notes": list(manifest.notes),
+        "base": manifest.base.id if manifest.base is not None else None,
     }

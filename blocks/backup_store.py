@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from pydantic import ValidationError
@@ -139,7 +139,7 @@ class BackupStore:
         read: list[Found | BackupDamaged | None] = []
         for start in range(0, len(whole), READ_AT_ONCE):
             read += await asyncio.gather(*(self._read(each, sizes[each]) for each in whole[start : start + READ_AT_ONCE]))
-        found = [one for one in read if isinstance(one, Found)]
+        found = _with_bases([one for one in read if isinstance(one, Found)])
         problems = {folder + NAME: one.message for folder, one in zip(whole, read, strict=True) if isinstance(one, BackupDamaged)}
         return Scan(found, problems, sorted(sizes.keys() - set(whole)))
 
@@ -200,6 +200,17 @@ def _in_folders(page: Sequence[ListedObject]) -> list[tuple[str, ListedObject]]:
     """Some S3 servers list folders too, as keys that end with a slash."""
     matched = [(FOLDER.match(one.key), one) for one in page if not one.key.endswith("/")]
     return [(match[0], one) for match, one in matched if match is not None]
+
+
+def _with_bases(found: Sequence[Found]) -> list[Found]:
+    """The same; an increment without its base, or with one that is not whole, is at fault too."""
+    whole = {one.manifest.id for one in found if one.fault is None and one.manifest.base is None}
+    return [
+        replace(one, fault=BackupDamaged(f"{one.manifest.folder}: its base {base.folder} is not in the store, or is damaged."))
+        if one.fault is None and (base := one.manifest.base) is not None and base.id not in whole
+        else one
+        for one in found
+    ]
 
 
 def _fault(manifest: Manifest, folder: str, sizes: Mapping[str, int]) -> BackupDamaged | None:

@@ -10,17 +10,22 @@ from typing import IO, ClassVar, TypeVar
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.bucket_objects import ALL, OBJECTS, Bucket, Packed, Tally, may_write, remove_all, unpack
+from blocks.bucket_objects import OBJECTS, Bucket, may_write, remove_all
+from blocks.bucket_packing import Chunked, Noted, Packed
+from blocks.bucket_unpacking import unpack
 from blocks.own_thread import in_own_thread, put_back
 from blocks.s3_client import Access, client
 from blocks.s3_errors import in_our_words
-from core.backups.errors import DumpFailed, NoTarget, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.bucket_index import Index, Listed
+from core.backups.errors import NoTarget, PlaceRefused, PlaceUnavailable, RestoreFailed, TargetNotEmpty
+from core.backups.manifest import ALL
 from core.backups.naming import DRILLS
 from core.backups.place import Dump, Fingerprint, Inspection, Part, Stream
 from core.errors import NotFound, StoreRefused, StoreUnavailable
 
 T = TypeVar("T")
-TAR = "objects.tar"
+NO_SUCH = "The backup has no such object."
+TAR, INDEX, INDEX_FORM = "objects.tar", "objects.index", "index"
 
 
 class SavedBucket(Block):
@@ -57,37 +62,48 @@ class SavedBucket(Block):
     async def inspect(self) -> Inspection:
         """See ``Place.inspect``. Lists the whole bucket, for its size."""
 
-        def asked(bucket: Bucket) -> Inspection:
+        def looked(bucket: Bucket) -> Inspection:
             sizes = [each.size for each in bucket.listed()]
             return Inspection(f"S3 {self._access.place}", None, (), sum(sizes), not sizes)
 
-        return await self._asked(asked)
+        return await self.asked(looked)
 
     @asynccontextmanager
     async def dumping(self, inspection: Inspection) -> AsyncGenerator[Dump, None]:
         """See ``Place.dumping``. Each object is of the moment in which it is read. The fingerprint is of what was read: it is
         complete when the part has been.
         """
-        tally = Tally()
-        yield Dump([Part(TAR, "tar", partial(self._opened, tally))], Fingerprint(tally.counts, tally.checksums))
+        noted = Noted(index=Index())
+        index = Part(INDEX, INDEX_FORM, partial(self._index, noted), packed=True, public=True)
+        parts = [Part(TAR, "tar", partial(self.packing, noted)), index]
+        yield Dump(parts, Fingerprint(noted.tally.counts, noted.tally.checksums))
 
     async def restore(self, part: str, form: str, stream: IO[bytes], only: str | None = None) -> None:
         """See ``Place.restore``. ``only`` is an object's key, without the prefix. Raises ``TargetNotEmpty`` before anything is
         touched.
         """
+        if form == INDEX_FORM:  # of use to the next backup alone
+            return
         if form != "tar":
             raise RestoreFailed(f"{self.name}: a bucket cannot take a part of the form {form}.")
+        if not await self.put_objects(stream, lambda key: only in (None, key), only=only) and only is not None:
+            raise RestoreFailed(NO_SUCH)
 
-        def put(stopped: Event, bucket: Bucket) -> None:
-            there = next((each for each in bucket.listed() if only in (None, each.key)), None)
+    async def put_objects(
+        self, stream: IO[bytes], wanted: Callable[[str], bool], *, only: str | None = None, onto: bool = False
+    ) -> int:
+        """Put those objects of a tar back whose keys are wanted; how many. Unless they may come ``onto`` what is there, raises
+        ``TargetNotEmpty`` before anything is touched."""
+
+        def put(stopped: Event, bucket: Bucket) -> int:
+            there = None if onto else next((each for each in bucket.listed() if only in (None, each.key)), None)
             if there is not None:
                 raise TargetNotEmpty(
                     f"{self.name}: the bucket holds {'this object' if only else 'objects'} already; delete first."
                 )
-            if not unpack(bucket, stream, only, stopped.is_set) and only is not None:
-                raise RestoreFailed("The backup has no such object.")
+            return unpack(bucket, stream, wanted, stopped.is_set)
 
-        await put_back(self.name, lambda stopped: self._with_bucket(partial(put, stopped)), fast=self.fast)
+        return await put_back(self.name, lambda stopped: self._with_bucket(partial(put, stopped)), fast=self.fast)
 
     async def fingerprint(self, like: Fingerprint) -> Fingerprint:
         """See ``Place.fingerprint``."""
@@ -101,11 +117,11 @@ class SavedBucket(Block):
                     sums[each.key] = bucket.digest(each.key)
             return Fingerprint({OBJECTS: count}, sums | {ALL: f"bytes:{size}"})
 
-        return await self._asked(counted)
+        return await self.asked(counted)
 
     async def clear(self) -> None:
         """See ``Place.clear``. Older versions stay, in a bucket that keeps them."""
-        await self._asked(remove_all)
+        await self.asked(remove_all)
 
     @asynccontextmanager
     async def beside(self, prefix: str) -> AsyncGenerator["SavedBucket", None]:
@@ -118,7 +134,7 @@ class SavedBucket(Block):
         folder = f"{prefix}/" if prefix.startswith(DRILLS) else f"{DRILLS}{prefix}/"
         scratch = self.model_copy(update={"name": f"{self.name} (scratch)", "prefix": f"{self.prefix}{folder}"})
         try:
-            await scratch._asked(may_write)
+            await scratch.asked(may_write)
         except PlaceRefused as error:
             raise NoTarget(f"{error.message} To drill, name a target as the source's drill_target.") from None
         try:
@@ -134,25 +150,34 @@ class SavedBucket(Block):
         return Access(self.endpoint, self.region, in_path, self.connect_timeout, self.timeout, name, secret, self.ca_file)
 
     @contextmanager
-    def _opened(self, tally: Tally) -> Iterator[Stream]:
-        with self._connected() as bucket:
-            packed = Packed(self.name, bucket, tally)
+    def packing(self, noted: Noted, wanted: Callable[[Listed], bool] | None = None) -> Iterator[Stream]:
+        """A tar of all objects, or of those that are wanted, and what is found out meanwhile. In a thread."""
+        with self.connected() as bucket:
+            packed = Packed(self.name, bucket, noted, wanted)
             try:
                 yield packed
             finally:
                 packed.close()
-            if not packed.ended:
-                raise DumpFailed(f"{self.name}: the objects were not read to their end.")
+            packed.require_ended()
 
-    async def _asked(self, work: Callable[[Bucket], T]) -> T:
+    @contextmanager
+    def _index(self, noted: Noted) -> Iterator[Stream]:
+        assert noted.index is not None
+        stream = Chunked(self.name, noted.index.chunks())
+        yield stream
+        stream.require_ended()
+
+    async def asked(self, work: Callable[[Bucket], T]) -> T:
+        """What ``work`` finds, in a thread of its own."""
         return await in_own_thread(partial(self._with_bucket, work), "bucket", quiet=not self.fast)
 
     def _with_bucket(self, work: Callable[[Bucket], T]) -> T:
-        with self._connected() as bucket:
+        with self.connected() as bucket:
             return work(bucket)
 
     @contextmanager
-    def _connected(self) -> Iterator[Bucket]:
+    def connected(self) -> Iterator[Bucket]:
+        """The bucket within the block, whose errors are ours. In a thread."""
         try:
             with in_our_words(self._access.place, self.bucket):
                 yield Bucket(client(self._access), self.bucket, self.prefix)

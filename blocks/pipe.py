@@ -60,7 +60,7 @@ async def store_part(
     Raises ``DumpFailed`` (or what ``part.open`` raises), ``StoreUnavailable``, ``StoreRefused``, ``ConfigurationInvalid``.
     """
     effort = effort or Effort.of(fast=False)
-    keys = recipients_of(recipients)
+    keys = recipients_of(() if part.public else recipients)
     key = f"{folder}{part.name}{'' if part.packed else ZSTD}{AGE if keys else ''}"
     outlet = Outlet()
     packing = _Packing(part, outlet, keys, effort, progress)

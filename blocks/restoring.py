@@ -7,6 +7,8 @@ from typing import IO, TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
+from blocks.bucket_backups import SavedBucket
+from blocks.bucket_increments import IncrementTarget
 from blocks.mongo_backups import MongoServer
 from blocks.mongo_dumping import ARCHIVE, OPLOG
 from blocks.mongo_restoring import WHOLE
@@ -43,9 +45,12 @@ async def restore_part(
 
 
 def as_target(place: Place, manifest: Manifest) -> Place:
-    """The place in the form in which it takes the backup: with the databases that it has, made where they are missing."""
+    """The place in the form in which it takes the backup: with the databases that it has, made where they are missing, or
+    with the backup that an increment builds on."""
     if isinstance(place, MongoServer) and place.prefix:  # a drill's: nothing may go where the source lies
         return place.model_copy(update={"databases": manifest.databases if _several(manifest) else (), "all_databases": False})
+    if isinstance(place, SavedBucket) and manifest.base is not None:
+        return IncrementTarget(place)
     if not isinstance(place, PostgresServer | MySQLServer):
         return place
     shape = {"databases": manifest.databases if _several(manifest) else (), "all_databases": False, "may_create": True}

@@ -78,6 +78,8 @@ class SourceSettings(PlaceSettings):
     """Folders: patterns of files that are left out."""
     format: Literal["custom", "directory"] = "custom"
     """PostgreSQL: ``directory`` dumps in parallel and needs as much free disk as the dump is large."""
+    whole_every: Annotated[float, Field(ge=0, le=3_650)] = 7.0
+    """Buckets: days after which a backup holds all objects again, and not only those new since the last whole one. 0: always."""
     keep: Keep | None = None
     schedule: Cron | None = None
     """A source of a set is saved with its set; with a schedule here also by itself."""

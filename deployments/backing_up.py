@@ -83,7 +83,7 @@ def list_(
     if as_json:
         typer.echo(dumps({"backups": found}, ensure_ascii=False, indent=2))
         return
-    rows: list[tuple[str, ...]] = [("ID", "SOURCE", "SET", "STATUS", "STARTED", "AGE", "SIZE", "PARTS", "VERIFIED")]
+    rows: list[tuple[str, ...]] = [("ID", "SOURCE", "SET", "STATUS", "STARTED", "AGE", "SIZE", "PARTS", "VERIFIED", "BASE")]
     rows += [_row(each, datetime.now(UTC)) for each in found]
     print_columns(rows)
 
@@ -162,6 +162,7 @@ def _row(each: dict[str, Any], now: datetime) -> tuple[str, ...]:
         decimal(each["size"]) if each["size"] is not None else "-",
         str(len(each["parts"])),
         verified,
+        each["base"] or "-",
     )
 
 

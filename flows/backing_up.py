@@ -27,6 +27,7 @@ from core.settings_backups import SourceSettings
 from core.store.backup_scans import BackupScans
 from core.store.backups import LEASE_SECONDS, Backups, NewBackup
 from core.store.runs import Runs
+from flows.increments import increment_of
 from tasks.dumps import (
     Meter,
     call_bad,
@@ -181,8 +182,11 @@ async def _saved(parts: Parts, source: SourceSettings, new: NewBackup, turn: asy
     last = newest.manifest if newest is not None else None
     await require_room(parts.store.objects, last.size if last is not None else 0)
     folder, effort = folder_of(new.source, new.started_at, new.id), Effort.of(fast=settings.backups.fast)
-    async with place.dumping(inspection) as dump, turn:
-        meter = Meter(inspection.size or 0, len(dump.fingerprint.counts))
+    whole = await parts.backups.newest_whole(new.source)
+    found = await increment_of(place, source, whole, parts.store, recipients, new.started_at)
+    increment, size = found if found is not None else (None, inspection.size or 0)
+    async with (increment or place).dumping(inspection) as dump, turn:
+        meter = Meter(size, len(dump.fingerprint.counts))
         records = [await dump_source(part, parts.store, folder, recipients, effort, meter) for part in dump.parts]
     manifest = Manifest(
         id=new.id,
@@ -201,6 +205,7 @@ async def _saved(parts: Parts, source: SourceSettings, new: NewBackup, turn: asy
         parts=tuple(records),
         counts=dict(dump.fingerprint.counts),
         checksums=dict(dump.fingerprint.checksums),
+        base=increment.base if increment is not None else None,
     )
     smallest = settings.backups.smallest if source.smallest is None else source.smallest
     notes = [warned.message for warned in check_output(manifest, last, smallest)]

@@ -155,6 +155,8 @@ async def _removed(parts: Parts, over: Collection[Verdict]) -> list[Verdict]:
             record = await parts.backups.get(verdict.backup.id)
         except NotFound:  # another run was faster
             continue
+        if await parts.backups.is_base(record.id):  # an increment that was to go before it is still there
+            continue
         await remove_backup(parts.store, record.folder)
         await parts.backups.forget([record.id])
         gone.append(verdict)

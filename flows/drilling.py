@@ -14,7 +14,6 @@ from prefect.states import Completed, Failed
 from blocks.places import place_of
 from blocks.restoring import as_target
 from blocks.scratch import Scratch, scratch_for
-from core.backups.choosing import restorable
 from core.backups.comparing import HARMLESS, Comparison, Result, result_of, worst
 from core.backups.errors import NothingToDrill, TargetNotEmpty
 from core.backups.manifest import Manifest
@@ -26,7 +25,7 @@ from core.ids import new_id
 from core.settings_backups import SourceSettings
 from core.store.backups import BackupRecord
 from core.store.drills import NewDrill
-from flows.restoring import LONGEST, Parts, Restored, opened, put_back
+from flows.restoring import LONGEST, Parts, Restored, opened, put_back, restored_from
 from tasks.restores import clear_target, inspect_target, keep_drill
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result
@@ -105,7 +104,7 @@ async def _tried(
     try:
         if record is None:
             raise NothingToDrill(f"{source} has no good backup yet: there is nothing to drill.")
-        manifest = restorable(record)
+        manifest = await restored_from(parts, record)
         async with _throwaway(parts, source, settings, manifest) as scratch:
             target = (await inspect_target(scratch.place)).server
             restored = await put_back(parts, manifest, scratch.place, "the drill's target", roles=scratch.own_server)

@@ -1,7 +1,7 @@
 """``restore``: a backup put back into a target of the configuration, checked before, while and after."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
@@ -12,13 +12,13 @@ from prefect.artifacts import acreate_markdown_artifact
 from blocks.backup_store import BackupStore
 from blocks.places import place_of
 from blocks.restoring import as_target, require_programs
-from core.backups.choosing import parts_for, place_for, require_consent, restorable
+from core.backups.choosing import completed, parts_for, place_for, require_consent, restorable
 from core.backups.comparing import Comparison, incomplete, saved_in
 from core.backups.errors import TargetNotEmpty
 from core.backups.manifest import Manifest
 from core.backups.place import Fingerprint, Inspection, Place
 from core.config import Settings, load_settings
-from core.errors import PilothouseError
+from core.errors import NotFound, PilothouseError
 from core.files import ObjectStore
 from core.store.backups import BackupRecord, Backups
 from core.store.base import Store
@@ -80,7 +80,7 @@ async def restore(
     settings = load_settings()
     async with opened(settings) as parts:
         record = await parts.backups.get(backup_id)
-        manifest = restorable(record)
+        manifest = await restored_from(parts, record)
         chosen = place_for(settings, target)
         require_consent(settings, target, replace=replace, confirm=confirm)
         place = as_target(place_of(f"targets.{target}", chosen, settings), manifest)
@@ -91,6 +91,15 @@ async def restore(
         await acreate_markdown_artifact(_report(result), key="restore", description="The last restore.")
         restored.comparison.require_good(target)
     return result
+
+
+async def restored_from(parts: Parts, record: BackupRecord) -> Manifest:
+    """Its manifest, an increment's with the parts of its base. Raises ``Conflict`` where it is not good, or its base is not."""
+    manifest, base = restorable(record), None
+    if manifest.base is not None:
+        with suppress(NotFound):
+            base = await parts.backups.get(manifest.base.id)
+    return completed(manifest, base)
 
 
 async def put_back(

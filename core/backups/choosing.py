@@ -27,6 +27,23 @@ def restorable(record: BackupRecord) -> Manifest:
     return record.manifest
 
 
+def completed(manifest: Manifest, base: BackupRecord | None) -> Manifest:
+    """An increment with the parts of its base, in the order in which they go back; any other backup as it is.
+
+    Raises ``Conflict`` where the base is gone or not good: without it the increment restores nothing.
+    """
+    if manifest.base is None:
+        return manifest
+    if base is None or base.manifest is None or base.status != "good" or base.manifest.base is not None:
+        found = "is not listed any more" if base is None else f"is {base.status}"
+        raise Conflict(
+            f"The backup {manifest.id} holds only what is new since {manifest.base.id}, which {found}: "
+            "it cannot be restored without that one. Choose another; `pilothouse backups list` shows those there are."
+        )
+    first, *rest = manifest.parts
+    return manifest.model_copy(update={"parts": (first, *base.manifest.parts, *rest)})
+
+
 def parts_for(manifest: Manifest, only: str | None = None, *, roles: bool = True) -> Sequence[tuple[PartRecord, str | None]]:
     """The parts in the order in which they go back, each with what alone is wanted of it: what is of the whole server first.
 

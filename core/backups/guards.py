@@ -35,16 +35,17 @@ class Rhythm:
 
 
 def check_output(manifest: Manifest, last_good: Manifest | None, smallest: int) -> list[Warned]:
-    """What came out, beside the last good backup of the source. ``smallest`` in bytes before compression.
+    """What came out, beside the last good backup of the source. ``smallest`` in bytes before compression; of an increment all
+    that it restores is judged, and against another backup only how many objects there are.
 
     Raises ``OutputEmpty`` and ``OutputTooSmall``: such a backup is not to be kept.
     """
     empty = [part.name for part in manifest.parts if not part.plain_size]
     if empty or not manifest.parts:
         raise OutputEmpty(f"{manifest.source}: nothing came out{' of ' + ', '.join(empty) if empty else ''}.")
-    if manifest.plain_size < smallest:
+    if manifest.held < smallest:
         raise OutputTooSmall(
-            f"{manifest.source}: only {manifest.plain_size} bytes came out; sources.{manifest.source}.smallest, "
+            f"{manifest.source}: only {manifest.held} bytes came out; sources.{manifest.source}.smallest, "
             f"or backups.smallest, expects {smallest}."
         )
     return [] if last_good is None else _shrunk(manifest, last_good)
@@ -66,8 +67,9 @@ def check_freshness(source: str, newest_good: datetime | None, rhythm: Rhythm, n
 def _shrunk(manifest: Manifest, last_good: Manifest) -> list[Warned]:
     bytes_ = (manifest.plain_size, last_good.plain_size, "bytes")
     counts = (sum(manifest.counts.values()), sum(last_good.counts.values()), "rows, objects or files")
+    judged = (counts,) if manifest.base is not None or last_good.base is not None else (bytes_, counts)
     return [
         Warned("shrunk_output", f"{manifest.source}: {now} {what}, at most half of the {before} of the last good backup.")
-        for now, before, what in (bytes_, counts)
+        for now, before, what in judged
         if before and now * 2 <= before
     ]

@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 VERSION = 1
 NAME = "manifest.json"
+ALL, ALL_BYTES = "/", "bytes:"
+"""Under which name, and how, the size of all objects is kept beside the hashes of some; no object is called so."""
 Word = Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")]
 Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
 
@@ -28,6 +30,13 @@ class PartRecord(_Model):
     """As it came from the tool."""
     compression: Literal["zstd", "none"] = "zstd"
     encryption: Literal["age", "none"] = "none"
+
+
+class Base(_Model):
+    """The whole backup that an increment is of use with, and where it lies."""
+
+    id: Word
+    folder: str
 
 
 class Manifest(_Model):
@@ -52,6 +61,8 @@ class Manifest(_Model):
     parts: tuple[PartRecord, ...]
     counts: dict[str, int] = Field(default={})
     checksums: dict[str, str] = Field(default={})
+    base: Base | None = None
+    """Of an increment: it holds only what is new or changed since this one, which is whole."""
     notes: tuple[str, ...] = ()
     """What a reader should know: warnings of the run, such as files left out."""
 
@@ -64,6 +75,12 @@ class Manifest(_Model):
     def plain_size(self) -> int:
         """Bytes before compression."""
         return sum(part.plain_size for part in self.parts)
+
+    @property
+    def held(self) -> int:
+        """Bytes of all that comes back with it: an increment's own and those of its base that are still in force."""
+        said = self.checksums.get(ALL, "") if self.base is not None else ""
+        return int(said.removeprefix(ALL_BYTES)) if said.startswith(ALL_BYTES) else self.plain_size
 
     @property
     def folder(self) -> str:

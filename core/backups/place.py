@@ -65,6 +65,8 @@ class Part:
     open: Callable[[], AbstractContextManager[Stream]] = field(repr=False)
     packed: bool = False
     """The stream is compressed already."""
+    public: bool = False
+    """It tells nothing of what was saved, and is never encrypted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Dated:
     set_name: str | None = None
     set_id: str | None = None
     set_sources: tuple[str, ...] = ()
+    base: str | None = None
+    """Of an increment: the whole backup without which it restores nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def due(backups: Iterable[Dated], rules: Rules, now: datetime, zone: tzinfo) -> 
     everything = sorted(backups, key=_age, reverse=True)
     good = [each for each in everything if each.status == "good" and each.started_at <= present]
     newest = {each.source: each for each in reversed(good)}
+    wholes = {each.source: each for each in reversed(good) if each.base is None}
     kept: dict[str, str] = {}
     for keep, line in _lines(good, everything, rules):
         for unit, reason in _kept(keep, line, present, zone):
@@ -89,14 +92,29 @@ def due(backups: Iterable[Dated], rules: Rules, now: datetime, zone: tzinfo) -> 
     verdicts = []
     for each in everything:
         keep_it = kept.get(each.id) or _spared(each, rules.for_(each), newest.get(each.source), present)
+        if keep_it is None and each is wholes.get(each.source):  # an increment may be being made from it now
+            keep_it = "the last whole one of its source"
         verdicts.append(Verdict(each, keep_it is not None, keep_it or _fault(each, rules.for_(each))))
-    return verdicts
+    return _with_bases(verdicts)
 
 
 def shortest(keep: KeepSettings) -> timedelta:
     """The age below which nothing is deleted, good or bad: ``days``, else one period of the rule with the shortest ones."""
     lengths = [length for rule, (_, length) in PERIODS.items() if getattr(keep, rule)]
     return timedelta(days=keep.days) if keep.days else min(lengths, default=timedelta())
+
+
+def _with_bases(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The same, and what a kept one needs is kept."""
+    by_id = {each.backup.id: each for each in verdicts}
+    waiting = [each for each in verdicts if each.kept]
+    while waiting:
+        needing = waiting.pop()
+        base = by_id.get(needing.backup.base or "")
+        if base is not None and not base.kept:
+            by_id[base.backup.id] = Verdict(base.backup, True, f"the base of {needing.backup.id}")
+            waiting.append(by_id[base.backup.id])
+    return [by_id[each.backup.id] for each in verdicts]
 
 
 def _age(backup: Dated) -> tuple[datetime, str]:

@@ -112,6 +112,7 @@ class BackupRecord:
 
 _FIELDS = tuple(BackupRecord.__dataclass_fields__)
 _COLUMNS = tuple(getattr(Backup, name) for name in _FIELDS)
+_BASE = Backup.manifest["base"]["id"].astext
 _REAP = text(f"""
     UPDATE pilothouse.backups SET status = 'bad', finished_at = now(),
         error = '{{"code": "dump_failed", "message": "The process that made this backup ended."}}'
@@ -226,15 +227,25 @@ class Backups:
         found = await self._found(statement.order_by(Backup.started_at.desc(), Backup.id.desc()).limit(1))
         return found[0] if found else None
 
+    async def newest_whole(self, source: str) -> BackupRecord | None:
+        """The last good one of a source that is no increment."""
+        whole = select(*_COLUMNS).where(Backup.source == source, Backup.status == "good", _BASE.is_(None))
+        found = await self._found(whole.order_by(Backup.started_at.desc(), Backup.id.desc()).limit(1))
+        return found[0] if found else None
+
+    async def is_base(self, backup_id: str) -> bool:
+        """Whether any backup that is listed holds only what is new since this one."""
+        return bool(await self._found(select(*_COLUMNS).where(backup_id == _BASE).limit(1)))
+
     async def of_set(self, set_id: str) -> list[BackupRecord]:
         """The backups of one run of a set, in the order in which they began."""
         return await self._found(select(*_COLUMNS).where(Backup.set_id == set_id).order_by(Backup.started_at, Backup.id))
 
     async def due_for_pruning(self, rules: Rules, now: datetime, zone: tzinfo) -> list[Verdict]:
         """What becomes of every backup, and why; see ``core.backups.retention``."""
-        columns = (Backup.id, Backup.source, Backup.status, Backup.started_at, Backup.set_name, Backup.set_id, Backup.set_sources)
+        known = (Backup.id, Backup.source, Backup.status, Backup.started_at, Backup.set_name, Backup.set_id, Backup.set_sources)
         async with self._store.single() as connection:
-            rows = (await connection.execute(select(*columns))).mappings().all()
+            rows = (await connection.execute(select(*known, _BASE.label("base")))).mappings().all()
         return due([Dated(**dict(row) | {"set_sources": tuple(row["set_sources"])}) for row in rows], rules, now, zone)
 
     async def forget(self, ids: Sequence[str]) -> None:

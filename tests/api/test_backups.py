@@ -99,6 +99,7 @@ async def test_a_good_one_is_told_with_its_parts_and_its_proof(client: httpx.Asy
         "tables": 2,
         "rows": 11,
         "notes": ["a note"],
+        "base": None,
     }
 
 

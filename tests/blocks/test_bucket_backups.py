@@ -144,7 +144,7 @@ async def test_only_some_of_many_are_summed(
 
 
 async def test_stock_programs_unpack_it(s3: S3Server, filled: str, store: ObjectFolder, tmp_path: Path) -> None:
-    (record,), _ = await saved(place(s3, filled), store)
+    (record, _), _ = await saved(place(s3, filled), store)
     plain = tmp_path / "objects.tar"
     with (store.folder / record.key).open("rb") as source, plain.open("wb") as target:
         zstandard.ZstdDecompressor().copy_stream(source, target)

@@ -90,9 +90,20 @@ def test_a_source_is_saved_listed_and_found_again(served: Served, served_flows: 
     good = {one["id"]: one for one in listed(served) if one["status"] == "good"}  # those of the first start too
     code, table, errors = said(served, "backups", "list")
     assert code == 0, errors
-    assert table.splitlines()[0].split() == ["ID", "SOURCE", "SET", "STATUS", "STARTED", "AGE", "SIZE", "PARTS", "VERIFIED"]
+    assert table.splitlines()[0].split() == [
+        "ID",
+        "SOURCE",
+        "SET",
+        "STATUS",
+        "STARTED",
+        "AGE",
+        "SIZE",
+        "PARTS",
+        "VERIFIED",
+        "BASE",
+    ]
     assert table.splitlines()[1].split()[:4] == [backup_id, "files", "-", "good"]
-    assert table.splitlines()[1].split()[-4:] == ["3.0", "MB", "1", "-"]
+    assert table.splitlines()[1].split()[-5:] == ["3.0", "MB", "1", "-", "-"]
 
     with psycopg.connect(served_flows.database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM pilothouse.backups")

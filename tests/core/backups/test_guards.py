@@ -6,7 +6,7 @@ import pytest
 
 from core.backups.errors import DumpFailed, OutputEmpty, OutputTooSmall
 from core.backups.guards import Rhythm, check_freshness, check_output
-from core.backups.manifest import Manifest, PartRecord
+from core.backups.manifest import Base, Manifest, PartRecord
 
 NOW = datetime(2026, 3, 29, 12, tzinfo=UTC)
 
@@ -52,6 +52,30 @@ def test_half_of_the_last_good_one_is_worth_a_look(made: Manifest, last: Manifes
     assert {one.code for one in found} <= {"shrunk_output"}
     assert len(found) == len(warned)
     assert all(text in one.message for text, one in zip(warned, found, strict=True))
+
+
+def increment(size: int, **counts: int) -> Manifest:
+    made = backup(size, engine="bucket", **counts)
+    return made.model_copy(update={"base": Base(id="w", folder="f/"), "checksums": {"/": "bytes:1000"}})
+
+
+@pytest.mark.parametrize(
+    ("made", "last", "warned"),
+    [
+        (increment(1, objects=9), backup(1000, objects=9), 0),
+        (increment(900, objects=4), backup(1000, objects=9), 1),
+        (backup(1, objects=9), increment(100, objects=9), 0),
+        (backup(1, objects=4), increment(100, objects=9), 1),
+    ],
+)
+def test_an_increment_is_judged_by_its_objects(made: Manifest, last: Manifest, warned: int) -> None:
+    assert [one.message.count("rows, objects") for one in check_output(made, last, 0)] == [1] * warned
+
+
+def test_what_an_increment_restores_has_to_be_enough() -> None:
+    assert check_output(increment(1, objects=9), None, 1000) == []
+    with pytest.raises(OutputTooSmall, match="only 1000 bytes"):
+        check_output(increment(1, objects=9), None, 1001)
 
 
 def hours_ago(hours: float) -> datetime:

@@ -10,7 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from core.backups.errors import BackupDamaged, DumpRunning
-from core.backups.manifest import Manifest, PartRecord, folder_of
+from core.backups.manifest import Base, Manifest, PartRecord, folder_of
 from core.backups.retention import Rules
 from core.errors import NotFound, told
 from core.ids import new_id
@@ -228,3 +228,20 @@ async def test_a_manifest_of_a_later_release_with_more_in_it_is_still_read(store
     more = made(backup).shown() | {"colour": "blue"}
     sql(database_url, "UPDATE pilothouse.backups SET manifest = %s", Jsonb(more))
     assert (await catalogue.get(backup.id)).manifest == made(backup)
+
+
+async def test_an_increment_is_told_from_a_whole_one(store: Store) -> None:
+    catalogue = Backups(store)
+    whole, since = await good(catalogue, "bases", days=90), begun("bases", days=60)
+    newest = begun("bases", days=1)
+    for each in (since, newest):
+        await catalogue.start(each)
+        held = made(each).model_copy(update={"base": Base(id=whole.id, folder="f/")})
+        assert await catalogue.finish(held, OWNER)
+    found = [await catalogue.newest_whole("bases"), await catalogue.newest_good("bases")]
+    assert [one.id for one in found if one] == [whole.id, newest.id]
+    assert [await catalogue.is_base(one.id) for one in (whole, since, newest)] == [True, False, False]
+    rules = Rules({"bases": KeepSettings(last=1)}, {})
+    verdicts = {one.backup.id: one.kept for one in await catalogue.due_for_pruning(rules, NOW, UTC)}
+    assert [verdicts[one.id] for one in (newest, since, whole)] == [True, False, True]
+    assert (await catalogue.get(newest.id)).manifest == held
