@@ -19,13 +19,10 @@ async def test_a_real_server_that_this_process_uses(prefect_client: RunningServe
     async with httpx.AsyncClient(base_url=prefect_client.api_url, trust_env=False) as http:
         flow = (await http.post("/flows/", json={"name": "probed"})).json()["id"]
         made = (await http.post("/deployments/", json={"name": "probed", "flow_id": flow})).json()["id"]
-        idle = await seen("prefect", prefect_client.api_url)
         await http.post("/deployments/get_scheduled_flow_runs", json={"deployment_ids": [made]})
         busy = await seen("prefect", prefect_client.api_url)
         await http.delete(f"/deployments/{made}")
-    assert (idle.state, idle.code) == ("degraded", "unpolled")
-    assert "pilothouse serve flows" in idle.message
-    assert busy.state == "up"
+    assert (busy.state, int(busy.facts["deployments"]) >= 1) == ("up", True)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +63,4 @@ async def test_somebody_asks_for_work(ages: list[float | None], state: str) -> N
         found = await seen("prefect", f"http://127.0.0.1:{port}/api")
     assert found.state == state
     if state == "degraded":
-        assert found.code == "unpolled"
+        assert (found.code, "pilothouse serve flows" in found.message) == ("unpolled", True)

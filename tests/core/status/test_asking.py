@@ -27,7 +27,7 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def status(store: Store, tmp_path: Path) -> Status:
-    return Status(store, Settings(data_dir=tmp_path), NOW)
+    return Status(store, Settings(data_dir=tmp_path), datetime.now(UTC))
 
 
 async def test_nothing_swept_is_unknown_and_soon_overdue(store: Store, status: Status, tmp_path: Path) -> None:
