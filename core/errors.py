@@ -100,7 +100,9 @@ class RateExceeded(PilothouseError):
 class LoginRefused(Unauthorized):
     """A login by another provider that comes to nothing; ``reason`` chooses the words of the login page."""
 
-    def __init__(self, message: str, reason: str = "invalid", *, retry_after: float | None = None, field: str | None = None) -> None:
+    def __init__(
+        self, message: str, reason: str = "invalid", *, retry_after: float | None = None, field: str | None = None
+    ) -> None:
         super().__init__(message, retry_after=retry_after, field=field)
         self.reason = reason
 
