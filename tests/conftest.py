@@ -23,8 +23,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The many short tests last, so that no worker is left alone with a long file in the end."""
-    items.sort(key=lambda item: item.nodeid.startswith("tests/core/"))
+    """The longest files first and the many short ones last, so that no worker is left alone with a long one in the end."""
+    longest = ("tests/tour/", "tests/deployments/", "tests/flows/", "tests/api/")
+
+    def place(item: pytest.Item) -> int:
+        last = len(longest) + item.nodeid.startswith("tests/core/")
+        return next((number for number, folder in enumerate(longest) if item.nodeid.startswith(folder)), last)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
