@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -17,7 +18,8 @@ from core.ids import new_id
 from deployments.backing_up import _age
 from deployments.running import amount
 from tests.api.serving import Served
-from tests.prefect_server import ServedFlows
+from tests.prefect_server import RunningServer, ServedFlows
+from tests.waiting import eventually
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -44,12 +46,25 @@ def files(served_flows: ServedFlows, tmp_path_factory: pytest.TempPathFactory) -
     config.unlink()
 
 
+async def first_backup_is_over(server: RunningServer) -> None:
+    """Wait for what the flows process saves at its start, which is other sources or the same."""
+    body = {"flow_runs": {"tags": {"all_": ["made-up"]}}, "sort": "EXPECTED_START_TIME_DESC"}
+
+    async def over() -> bool:
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            found = (await client.post(f"{server.api_url}/flow_runs/filter", json=body)).json()
+        return bool(found) and all(run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") for run in found)
+
+    await eventually(over, 60, "the first backup is over")
+
+
 @pytest.fixture(scope="module")
 def served(served_flows: ServedFlows, files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An API beside that flows process."""
     api = Served(tmp_path_factory.mktemp("api"), served_flows.database_url, {}, served_flows.server.api_url)
     with ThreadPoolExecutor(1) as beside:
         api.token = beside.submit(asyncio.run, api.make_token()).result()
+        beside.submit(asyncio.run, first_backup_is_over(served_flows.server)).result()
     api.start()
     yield api
     api.stop()

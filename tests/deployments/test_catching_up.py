@@ -91,7 +91,7 @@ async def test_runs_of_a_dead_process_are_ended(prefect_client: RunningServer) -
         deployment_id = await (await deployment_of(CATALOGUE["purge_history"], Settings(data_dir=Path("/nowhere")))).aapply()
         run = await client.create_flow_run_from_deployment(deployment_id)
         await client.set_flow_run_state(run.id, Running(), force=True)
-        assert await end_orphans(client) == 1
+        assert await end_orphans(client) >= 1  # flows processes of other tests may have left runs too
         ended = await client.read_flow_run(run.id)
         assert ended.state is not None
         assert (ended.state.type, ended.state.message) == ("CRASHED", "The process that ran it was stopped.")

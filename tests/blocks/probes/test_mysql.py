@@ -79,6 +79,7 @@ async def test_connections_in_use_and_none_left(mariadb: MariaDBServer, poor: st
     with sessions(mariadb, poor, 2):
         full = await seen("mysql", url_of(mariadb, poor))
     assert (full.state, full.code) == ("down", "connections")
+    await eventually(lambda: mariadb.run("SHOW STATUS LIKE 'Threads_connected'")[0][1] == "1", what="earlier sessions are gone")
     mariadb.run("SET GLOBAL max_connections = 10", f"ALTER USER {poor}@'%' WITH MAX_USER_CONNECTIONS 0")
     try:
         with sessions(mariadb, poor, 10):
