@@ -18,7 +18,7 @@ from deployments.engines import noted_engines
 from deployments.secret_files import kept_secret
 from tests.deployments.running_up import RunningUp
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(420)]
 
 
 class Service:
