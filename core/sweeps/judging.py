@@ -1,7 +1,8 @@
 """What is known of a service, and how one more look at it changes that: it takes several looks in a row to change a mind.
 
 A look that says what is known already settles the matter. While a change is undecided it is toward the nearest of the states seen
-in a row: "down, degraded, down" of a service that was up makes it degraded, since all three agree that it is at least that.
+in a row: "down, degraded, down" of a service that was up makes it degraded, since all three agree that it is at least that. The
+last of them still counts toward what it said itself, so that what goes down by way of degraded is looked at until that is sure.
 """
 
 from dataclasses import dataclass, replace
@@ -64,7 +65,8 @@ def judged(known: Known, seen: State, thresholds: Thresholds, now: datetime) -> 
     pending = _nearer(known.state, known.pending, seen) if same_way and known.pending is not None else seen
     if streak < _needed(known.state, pending, thresholds):
         return replace(known, pending=pending, streak=streak), None
-    return Known(now, pending), Flip(known.state, pending, now)
+    further = (None, 0) if seen == pending else (seen, 1)
+    return Known(now, pending, *further), Flip(known.state, pending, now)
 
 
 def _way(state: State, seen: State) -> str:

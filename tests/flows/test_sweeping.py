@@ -118,6 +118,19 @@ async def test_what_is_well_is_told_to_nobody(stage: Stage) -> None:
     assert list(board.states) == [Key("services", name) for name in ("api", "db", "mail", "web")]
 
 
+async def test_what_grows_worse_is_the_same_alert_in_new_words(tmp_path: Path, database_url: str, ports: Ports) -> None:
+    stage = Stage(configured(tmp_path, database_url, ports, "slow = 1e-9"))
+    await stage.sweep()
+    (before,) = await stage.alerts.open_()
+    assert (before.title, before.severity) == ("mail is degraded", "warning")
+    await ports.close("mail")
+    await stage.sweep()
+    (after,) = await stage.alerts.open_()
+    assert (after.title, after.severity, after.id) == ("mail is down", "critical", before.id)
+    assert after.text != before.text
+    await stage.store.aclose()
+
+
 async def test_the_cause_is_told_once_and_its_end_once(stage: Stage, ports: Ports, database_url: str) -> None:
     await stage.sweep()
     await ports.close("db", "api", "web")

@@ -45,13 +45,16 @@ def at(state: State) -> Known:
         ("up", "down down down", "down"),
         ("up", "degraded degraded degraded", "degraded"),
         ("up", "down degraded down", "degraded"),
+        ("up", "down degraded down down", "degraded"),
+        ("up", "down degraded down down down", "down"),
         ("up", "unreachable unreachable unreachable", "unreachable"),
         ("up", "unreachable down unreachable down", "up"),
         ("up", "unknown unknown", "up"),
         ("down", "up", "down"),
         ("down", "up up", "up"),
         ("down", "up degraded", "degraded"),
-        ("down", "degraded up up", "degraded"),
+        ("down", "degraded up", "degraded"),
+        ("down", "degraded up up", "up"),
         ("down", "up down up", "down"),
         ("degraded", "up up", "up"),
         ("degraded", "down down down", "down"),
@@ -76,6 +79,12 @@ def test_only_a_flip_changes_the_state_and_what_is_known_stays_sound(seen: list[
         assert each.worsening == (each.pending is not None and worse(each.pending, each.state))
     assert [flip.at for flip in flips] == sorted(flip.at for flip in flips)
     assert known[-1].since == (flips[-1].at if flips else BEGAN)
+
+
+def test_what_went_down_by_way_of_degraded_is_not_left_there() -> None:
+    known, flips = course(["down", "degraded", "down"], at("up"))
+    assert [(flip.before, flip.after) for flip in flips] == [("up", "degraded")]
+    assert known[-1].worsening, "it is looked at again at once, though degraded is sure"
 
 
 @given(courses, some.sampled_from(STATES), thresholds)
