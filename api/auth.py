@@ -8,9 +8,12 @@ from starlette.requests import HTTPConnection
 from core.errors import Forbidden, Unauthorized
 from core.identity.signing_in import SigningIn
 from core.store.access import Principal
+from core.workspaces import enter
 
 COOKIE = "pilothouse_login"
 """What `/login` sets in a browser."""
+WORKSPACE = "x-workspace"
+"""The header by which somebody who is in several workspaces says in which a request is made."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -32,8 +35,9 @@ class Require(SecurityBase):
         self._authtoken = authtoken
 
     async def __call__(self, request: Request) -> Principal:
-        principal = await self._caller(request)
+        principal = await self._within(request, await self._caller(request))
         request.state.principal = principal
+        enter(principal.workspace)
         wanted = [scope.format_map(request.path_params) for scope in self._scopes]
         if wanted and not any(principal.allows(scope) for scope in wanted):
             raise Forbidden(f"This token lacks the scope {' or '.join(self._scopes)}.")
@@ -56,6 +60,16 @@ class Require(SecurityBase):
                 return principal
         or_so = " or `authtoken: TOKEN`" if self._authtoken else ""
         raise Unauthorized(f"A token is needed: send `Authorization: Bearer TOKEN`{or_so}.")
+
+    async def _within(self, request: Request, caller: Principal) -> Principal:
+        wanted = request.headers.get(WORKSPACE)
+        if wanted is None or wanted == caller.workspace:
+            return caller
+        chosen = caller.entering(wanted)
+        if chosen is None:
+            raise Forbidden("You are not in this workspace; ask its administrator to let you in.")
+        await request.app.state.parts.workspaces.known(wanted)
+        return chosen
 
     def _presented(self, request: Request) -> str:
         return presented(request) or (request.headers.get("authtoken", "") if self._authtoken else "")

@@ -17,6 +17,7 @@ from core.following import follow_turn
 from core.ids import new_id
 from core.store.access import Principal
 from core.store.sessions import MessageRecord, SessionRecord
+from core.workspaces import inner, outer
 from flows.asking import Question
 
 router = APIRouter(tags=["chat"])
@@ -73,7 +74,7 @@ async def create_session(body: NewSession, parts: TheParts, caller: Caller) -> d
     checked(body.model_dump())
     if body.model is not None:
         await parts.models.resolve(body.model)
-    made = await parts.sessions.create(body.session_id or new_id(), title=body.title, system=body.system, model=body.model)
+    made = await parts.sessions.create(inner(body.session_id or new_id()), title=body.title, system=body.system, model=body.model)
     return shown_session(made)
 
 
@@ -91,10 +92,10 @@ async def list_sessions(
 @router.delete("/chat/sessions/{session_id}", status_code=204, summary="Delete a session with its messages and files")
 async def delete_session(session_id: str, parts: TheParts, caller: Caller) -> Response:
     """Turns being answered are stopped first."""
-    for turn_id in await parts.turns.active(_known(session_id)):
+    for turn_id in await parts.turns.active(_session(session_id)):
         await _cancel(parts, turn_id)
-    await parts.sessions.delete(session_id)
-    await parts.files.drop_session(session_id)
+    await parts.sessions.delete(_session(session_id))
+    await parts.files.drop_session(_session(session_id))
     return Response(status_code=204)
 
 
@@ -112,7 +113,7 @@ async def post_turn(
     """A stream of ``chat.completion.chunk`` events, or JSON with ``"stream": false``; the answer is kept either way."""
     question = Question(
         messages=[message.model_dump(exclude_unset=True) for message in body.messages],
-        session_id=_known(session_id),
+        session_id=_session(session_id),
         model=body.model_settings.model,
         options=body.model_settings.model_dump(exclude_none=True, exclude={"model"}),
         idempotency_key=idempotency_key,
@@ -139,10 +140,10 @@ async def post_turn(
 @router.get("/chat/{session_id}/turns/{turn_id}", summary="Read a turn")
 async def read_turn(session_id: str, turn_id: str, parts: TheParts, caller: Caller) -> dict[str, Any]:
     """Its status, runs, timings and usage."""
-    turn = await parts.turns.get(_known(turn_id), _known(session_id))
+    turn = await parts.turns.get(_known(turn_id), _session(session_id))
     return {
         "turnId": turn.id,
-        "sessionId": turn.session_id,
+        "sessionId": session_id,
         "status": turn.status,
         "model": turn.model,
         "provider": turn.provider,
@@ -170,7 +171,7 @@ async def follow(
     detail: bool = False,
 ) -> EventStream:
     """The turn's stream from behind ``Last-Event-ID``: first what was missed, then the live rest."""
-    await parts.turns.get(_known(turn_id), _known(session_id))
+    await parts.turns.get(_known(turn_id), _session(session_id))
     batches = follow_turn(parts.streams, parts.turns, turn_id, last_event_id)
     return EventStream(framed(batches, chat_framing(detail), parts.settings.chat.ping), {"X-Turn-Id": turn_id})
 
@@ -178,9 +179,9 @@ async def follow(
 @router.post("/chat/{session_id}/turns/{turn_id}/cancel", status_code=202, summary="Stop a turn")
 async def cancel(session_id: str, turn_id: str, parts: TheParts, caller: Caller) -> dict[str, Any]:
     """Stops the model call; what came so far is kept. A turn that has ended stays as it is."""
-    await parts.turns.get(_known(turn_id), _known(session_id))
+    await parts.turns.get(_known(turn_id), _session(session_id))
     await _cancel(parts, turn_id)
-    turn = await parts.turns.get(turn_id, session_id)
+    turn = await parts.turns.get(turn_id, _session(session_id))
     return {"turnId": turn_id, "status": turn.status}
 
 
@@ -193,9 +194,9 @@ async def history(
     before: str | None = None,
 ) -> dict[str, Any]:
     """The last ``limit`` messages before ``before``, oldest first; ``next`` is the ``before`` that leads further back."""
-    await parts.sessions.get(_known(session_id))
+    await parts.sessions.get(_session(session_id))
     cursor = _cursor(before)
-    found = await parts.sessions.messages(session_id, limit + 1, (cursor[0], cursor[1]) if cursor else None)
+    found = await parts.sessions.messages(_session(session_id), limit + 1, (cursor[0], cursor[1]) if cursor else None)
     page = found[-limit:]
     more = f"{page[0].turn_seq}.{page[0].position}" if len(found) > limit else None
     return {"sessionId": session_id, "messages": [_shown_message(one) for one in page], "next": more}
@@ -222,7 +223,7 @@ async def _cancel(parts: Parts, turn_id: str) -> None:
 def shown_session(session: SessionRecord) -> dict[str, Any]:
     """A session as the API tells it."""
     return {
-        "sessionId": session.id,
+        "sessionId": outer(session.id),
         "title": session.title,
         "system": session.system,
         "model": session.model,
@@ -248,6 +249,11 @@ def _known(identifier: str) -> str:
     if SESSION_ID.fullmatch(identifier) is None:
         raise NotFound("There is nothing of this id.")
     return identifier
+
+
+def _session(session_id: str) -> str:
+    """The session's id within its workspace. Raises ``NotFound`` as above."""
+    return inner(_known(session_id))
 
 
 def _cursor(text: str | None) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from api.turns import answered, ask
 from core.errors import Conflict, InputInvalid, NotFound
 from core.following import follow_turn
 from core.store.access import Principal
+from core.workspaces import inner
 from flows.asking import Question
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -73,9 +74,10 @@ async def completions(
         await _session(parts, session_id)
     question = Question(
         messages=[message.model_dump(exclude_unset=True) for message in body.messages],
-        session_id=session_id,
+        session_id=None if session_id is None else inner(session_id),
         model=body.model or None,
         options=body.model_dump(exclude_none=True, exclude=OURS),
+        token_id=caller.token_id,
     )
     asked = await ask(parts, request, question)
     if body.stream:
@@ -98,10 +100,10 @@ async def _session(parts: Parts, session_id: str) -> None:
     if SESSION_ID.fullmatch(session_id) is None:
         raise InputInvalid("X-Session-Id takes letters, digits and . _ : @ -, at most 128.", field="X-Session-Id")
     try:
-        await parts.sessions.get(session_id)
+        await parts.sessions.get(inner(session_id))
     except NotFound:
         try:
-            await parts.sessions.create(session_id)
+            await parts.sessions.create(inner(session_id))
         except Conflict:
             # Made by a request at the same time, or expired: asking will tell.
             return

@@ -22,12 +22,14 @@ from core.store.access import Tokens
 from core.store.base import Store
 from core.store.processes import Processes
 from core.store.prompts import Prompts
+from core.store.roles import prepared_roles
 from core.store.runs import Runs
 from core.store.schema import migrate
 from core.store.sessions import Sessions
 from core.store.tool_runs import ToolRuns
 from core.store.turns import Turns
 from core.store.users import Users
+from core.store.workspaces import Workspaces
 from core.streams import Streams
 from core.tools.toolbox import Toolbox
 from flows.alerting import Alerting
@@ -62,6 +64,7 @@ class Parts:
     turns: Turns
     tokens: Tokens
     users: Users
+    workspaces: Workspaces
     signing_in: SigningIn
     elsewhere: Elsewhere
     streams: Streams
@@ -93,9 +96,10 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, working, until the block ends. Raises ``ConfigurationInvalid``, ``DatabaseTooNew``, ``DatabaseUnavailable``."""
     boot_id = new_id()
     async with AsyncExitStack() as stack:
-        store = Store.from_settings(settings.database, "pilothouse api")
+        url = settings.database.url.get_secret_value() if settings.database.url else ""
+        await migrate(url)
+        store = Store.from_settings(settings.database, "pilothouse api", await prepared_roles(url))
         stack.push_async_callback(store.aclose)
-        await migrate(settings.database.url.get_secret_value() if settings.database.url else "")
         audit = _audit(stack, settings, store)
         tokens = Tokens(store, settings.auth_token.get_secret_value() if settings.auth_token else None)
         streams = streams_for(settings)
@@ -111,17 +115,20 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         conversations = Conversations(open_runs)
         files = files_for(settings, store)
         bench = await stack.enter_async_context(bench_for(settings))
-        tool_calls = ToolCalls(boot_id, ToolRuns(store), bench, files.keeper, open_runs)
+        tool_calls = ToolCalls(boot_id, ToolRuns(store), bench, files.keeper, open_runs, told=audit.call)
         toolbox = Toolbox.from_settings(settings, tool_calls)
         stack.push_async_callback(_drain, relay, link)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
-        conversations.on_end += [ledger.note, audit.turn]
-        tool_calls.on_end += [ledger.keep_later, audit.call]
+        conversations.on_end.append(ledger.note)
+        tool_calls.on_end.append(ledger.keep_later)
+        ledger.on_orphans.append(audit.interrupted)
         await _keeping(stack, ledger, RunKeeper(boot_id, installation, store, open_runs, link, relay))
         stack.push_async_callback(open_runs.aclose)
         stack.push_async_callback(tool_calls.aclose, GRACE)
         stack.push_async_callback(conversations.aclose, GRACE)
         alerting = await _watching(stack, settings, store, Alerting(boot_id, settings, store, open_runs), link)
+        desk = Desk(boot_id, turns, Prompts(store), streams, models, toolbox)
+        desk.told = audit.turn
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
         yield Parts(
@@ -131,6 +138,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             turns=turns,
             tokens=tokens,
             users=Users(store),
+            workspaces=Workspaces(store),
             signing_in=(signing_in := _signing_in(stack, settings, store, audit)),
             elsewhere=_elsewhere(settings, signing_in),
             streams=streams,
@@ -140,7 +148,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             tool_requests=ToolRequests(link, runs, ToolRuns(store)),
             files=files,
             toolbox=toolbox,
-            desk=Desk(boot_id, turns, Prompts(store), streams, models, toolbox),
+            desk=desk,
             link=link,
             runs=runs,
             relay=relay,
@@ -183,7 +191,7 @@ def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store, audit: 
     access, directory = settings.access, ldap_directory(settings)
     key = access.jwt_secret.get_secret_value() if access.jwt_secret else secrets.token_urlsafe(32)
     signs = AccessTokens([key, *(before.get_secret_value() for before in access.jwt_secrets_before)], access.access_minutes)
-    signing_in = SigningIn(store, access, signs, [directory] if directory is not None else [], audit.note)
+    signing_in = SigningIn(store, access, signs, [directory] if directory is not None else [], audit.keep, settings.ldap.cache_seconds)
     stack.callback(signing_in.close)
     if directory is not None:
         stack.callback(directory.close)

@@ -12,6 +12,7 @@ from core.config import Settings
 from core.errors import Forbidden
 from core.runs import Cursor, RunEvent, RunView
 from core.store.access import Principal
+from flows.belonging import require_own_work
 from flows.catalogue import CATALOGUE, deployable, triggerable
 from flows.runs import FlowRuns
 
@@ -72,7 +73,9 @@ async def trigger(
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, str]:
     """Starts a run. With an `Idempotency-Key`, the same request again gives the same run."""
-    view = await found.trigger(triggerable(name), parameters or {}, caller=caller.token_id, key=idempotency_key)
+    entry = triggerable(name)
+    await require_own_work(entry, entry.checked(parameters or {}), settings, request.app.state.parts.store)
+    view = await found.trigger(entry, parameters or {}, caller=caller.token_id, key=idempotency_key)
     return accepted(view, request, response, settings)
 
 

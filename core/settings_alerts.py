@@ -48,6 +48,8 @@ class ChannelSettings(Section):
     """Only of these services, as names or patterns (``dify-*``); empty: all."""
     platforms: tuple[str, ...] = ()
     """The same for platforms."""
+    workspaces: tuple[str, ...] = ()
+    """The same for the workspaces that alerts belong to."""
     mentions: tuple[Mention, ...] = ()
     """Who is named on a card of a critical alert: ``On Call <oncall@example.com>``."""
     headers: dict[str, SecretStr] = Field(default={})

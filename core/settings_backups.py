@@ -14,7 +14,8 @@ from core.schedules import cron
 from core.settings_keep import Keep, KeepSettings
 from core.settings_places import PlaceSettings, engine_of, names_database
 from core.settings_s3 import S3Settings
-from core.settings_types import Section, secret
+from core.settings_types import Section, WorkspaceName, secret
+from core.workspaces import DEFAULT
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 """Of a source, a set, a target and a hook: it goes into keys, file names and addresses."""
@@ -69,6 +70,8 @@ class BackupSettings(Section):
 class SourceSettings(PlaceSettings):
     """``[sources.X]``: one thing that is saved as a whole."""
 
+    workspace: WorkspaceName = DEFAULT
+    """Whose it is: nobody else sees its backups."""
     globals: bool = False
     """PostgreSQL: roles and other things of the whole server as well."""
     exclude_tables: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
 from core.addresses import http_url
+from core.workspaces import NAME
 
 
 def path_prefix(value: str) -> str:
@@ -25,6 +26,13 @@ def network(value: str) -> str:
         return str(ip_network(value.strip(), strict=False))
     except ValueError as error:
         raise ValueError("expected an address or a network such as 10.0.0.0/8") from error
+
+
+def workspace_name(value: str) -> str:
+    """What a workspace may be called."""
+    if NAME.fullmatch(value) is None:
+        raise ValueError("expected a workspace's name: small letters, digits and hyphens, at most 39")
+    return value
 
 
 def time_zone(value: str) -> str:
@@ -60,6 +68,7 @@ def secret(check: Callable[[str], str]) -> AfterValidator:
 
 
 ExistingFile = Annotated[Path, AfterValidator(_existing)]
+WorkspaceName = Annotated[str, AfterValidator(workspace_name)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 
 

@@ -6,7 +6,7 @@ Knows nothing of HTTP or Prefect: whoever runs ``attempt`` decides when to try a
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
@@ -14,6 +14,8 @@ import structlog
 from core.conversation import Candidate, Message
 from core.errors import DatabaseUnavailable, PilothouseError, ProviderUnavailable, TurnInterrupted, told
 from core.markdown import without_pictures
+from core.model_calls import milliseconds, tokens_of
+from core.model_calls import told as told_attempts
 from core.models import without_notice
 from core.reading import Reading
 from core.saving import save
@@ -21,6 +23,7 @@ from core.store.turns import NewTurn, Outcome, Status, Turns
 from core.streams import Streams
 from core.tools.toolbox import Toolbox
 from core.voice import Voice
+from core.workspaces import outer
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +37,7 @@ class RunningTurn:
     """One turn of this process, from its row to its outcome.
 
     ``notice`` is said before the answer, if given. A turn that was asked with tools calls those of ``toolbox``, on behalf of
-    the token ``token_id``.
+    the token ``token_id``. ``told`` is awaited with the turn once it has ended, before its reader hears of the end.
     """
 
     def __init__(
@@ -48,15 +51,19 @@ class RunningTurn:
         notice: str | None = None,
         toolbox: Toolbox | None = None,
         token_id: str | None = None,
+        told: Callable[["RunningTurn"], Awaitable[None]] | None = None,
     ) -> None:
         self.id = turn.id
         self.session_id = turn.session_id
+        self.workspace = turn.workspace
+        self.token_id = token_id
         self.flow_run_id: str | None = None
         self.task_run_id: str | None = None
         self.outcome: Outcome | None = None
         self.unkept = False
         """The outcome is not in the store, which still believes the turn to be running; see ``keep``."""
-        self.voice = Voice(streams, turn.id, turn.session_id, notice)
+        said_session = None if turn.session_id is None else outer(turn.session_id, turn.workspace)
+        self.voice = Voice(streams, turn.id, said_session, notice)
         self.spoke = self.voice.spoke
         self.ended = asyncio.Event()
         self.tracking = asyncio.Event()
@@ -66,6 +73,7 @@ class RunningTurn:
         self._reading = Reading(turn, candidates, self.voice, tools)
         self._turns = turns
         self._system = system
+        self._told = told
         self.behind: asyncio.Event | None = None
         """Set when the session's earlier turn ends, if this process answers that one."""
         self._born = time.monotonic()
@@ -195,6 +203,8 @@ class RunningTurn:
             log.exception("answer_refused", turn_id=self.id)
             self.outcome = Outcome("failed", error=told(BROKE))
             self.unkept, status, failure = True, "failed", BROKE
+        if self._told is not None:
+            await self._told(self)
         self.voice.end(status, failure)
         self.ended.set()
         return self.outcome
@@ -216,6 +226,10 @@ class RunningTurn:
             error=None if failure is None else told(failure),
             first_token_ms=first,
             duration_ms=round((now - self._born) * 1000),
+            attempts=told_attempts(self._reading.attempts),
+            model_first_ms=milliseconds(self._reading.pace.first),
+            model_ms=milliseconds(self._reading.pace.speaking or None),
+            model_tokens=tokens_of(said.usage),
         )
 
 

@@ -24,6 +24,7 @@ from core.config import Settings
 from core.errors import NotFound, PilothouseError, told
 from core.ids import new_id
 from core.settings_backups import SourceSettings
+from core.store.audit import Audit
 from core.store.backup_scans import BackupScans
 from core.store.backups import LEASE_SECONDS, Backups, NewBackup
 from core.store.runs import Runs
@@ -55,6 +56,7 @@ class Parts:
     backups: Backups
     scans: BackupScans
     runs: Runs
+    audit: Audit
     owner: str = field(default_factory=new_id)
 
 
@@ -111,6 +113,7 @@ async def _back_up(parts: Parts, unit: Unit, name: str, set_id: str | None, turn
             id=backup_id,
             source=name,
             engine=source.kind,
+            workspace=source.workspace,
             owner=parts.owner,
             started_at=datetime.now(UTC),
             set_name=set_name,
@@ -192,6 +195,7 @@ async def _saved(parts: Parts, source: SourceSettings, new: NewBackup, turn: asy
         id=new.id,
         source=new.source,
         engine=new.engine,
+        workspace=new.workspace,
         set_name=new.set_name,
         set_id=new.set_id,
         set_sources=new.set_sources,

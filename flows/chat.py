@@ -11,7 +11,9 @@ from prefect import flow
 from core.config import load_settings
 from core.errors import InputInvalid, TurnInterrupted
 from core.store.runs import Runs
+from core.store.turns import Turns
 from core.turns import RunningTurn
+from core.workspaces import inner, within
 from flows.answering import answering
 from flows.holding import SESSIONLESS, OpenRuns, conversation
 from tasks.chat import answer_turn
@@ -49,7 +51,7 @@ class Conversations:
         turn.behind = next((one.ended for one in reversed(self.turns.values()) if one.session_id == turn.session_id), None)
         self.turns[turn.id] = turn
         turn.start()
-        self._runs.spawn(self._track(turn.session_id or SESSIONLESS, turn))
+        self._runs.spawn(self._track(turn.session_id or inner(SESSIONLESS, turn.workspace), turn))
 
     async def aclose(self, grace: float) -> None:
         """Let running turns end for ``grace`` seconds, and keep what the others have so far.
@@ -96,12 +98,14 @@ async def chat_turn(turn_id: str | None = None, message_id: str | None = None) -
     if (turn_id is None) == (message_id is None):
         raise InputInvalid("Give either turn_id or message_id.", field="parameters.turn_id")
     async with answering(load_settings()) as here:
-        running = await here.desk.again(turn_id) if turn_id else await here.desk.repeat(message_id or "")
-        here.turns[running.id] = running
-        try:
-            await _answered(running)
-        finally:
-            here.ledger.note(running)
+        workspace = await Turns(here.store).workspace_of(turn_id or (message_id or "").rpartition(".")[0])
+        with within(workspace):
+            running = await here.desk.again(turn_id) if turn_id else await here.desk.repeat(message_id or "")
+            here.turns[running.id] = running
+            try:
+                await _answered(running)
+            finally:
+                here.ledger.note(running)
         result = {"turnId": running.id, "status": running.outcome.status if running.outcome else "failed"}
         await keep_result(Runs(here.store), result)
     if result["status"] != "done":

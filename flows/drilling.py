@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,7 @@ from prefect.states import Completed, Failed
 from blocks.places import place_of
 from blocks.restoring import as_target
 from blocks.scratch import Scratch, scratch_for
+from core.audit.entry import Outcome
 from core.backups.comparing import HARMLESS, Comparison, Result, result_of, worst
 from core.backups.errors import NothingToDrill, TargetNotEmpty
 from core.backups.manifest import Manifest
@@ -25,7 +27,8 @@ from core.ids import new_id
 from core.settings_backups import SourceSettings
 from core.store.backups import BackupRecord
 from core.store.drills import NewDrill
-from flows.restoring import LONGEST, Parts, Restored, opened, put_back, restored_from
+from flows.restoring import LONGEST, Parts, Restored, opened, opened_with, put_back, restored_from
+from flows.run_audit import told as tell
 from tasks.restores import clear_target, inspect_target, keep_drill
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result
@@ -89,8 +92,11 @@ async def _drilled(parts: Parts, source: str, settings: SourceSettings) -> NewDr
     record = await parts.backups.newest_good(source)
     run = FlowRunContext.get()
     run_id = str(run.flow_run.id) if run is not None and run.flow_run is not None else None
-    drill = await _tried(parts, source, settings, record, run_id)
+    drill = replace(await _tried(parts, source, settings, record, run_id), workspace=settings.workspace)
     await keep_drill(parts.drills, drill)
+    used = opened_with(record.manifest) if record is not None and record.manifest is not None else {}
+    outcome: Outcome = "success" if drill.result == "good" else "unknown" if drill.result in HARMLESS else "failure"
+    await tell(parts.audit, "drill", outcome, source, backupId=drill.backup_id, result=drill.result, **used)
     say = get_run_logger().info if drill.result == "good" else get_run_logger().warning
     say("Drill of %s: %s %s", source, drill.result, drill.details.get("message") or "")
     return drill

@@ -14,6 +14,8 @@ import structlog
 from prefect import flow, tags
 from prefect.context import FlowRunContext, TagsContext
 
+from core.workspaces import workspace_of
+from flows.belonging import workspace_tag
 from flows.presence import Presence
 from tasks.retrying import NOWHERE
 
@@ -233,7 +235,7 @@ class OpenRuns:
     async def _hold(self, flow: HoldingFlow, inbox: Inbox) -> None:
         current.set(inbox)
         try:
-            with tags(*self._tags):
+            with tags(*self._tags, workspace_tag(workspace_of(inbox.key))):
                 try:
                     await flow(inbox.key)
                 except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):

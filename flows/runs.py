@@ -10,6 +10,8 @@ from prefect.states import Cancelling
 from core.errors import NotFound, PrefectNotReady
 from core.runs import Cursor, RunEvent, RunView
 from core.store.runs import Runs
+from core.workspaces import current_workspace, inner
+from flows.belonging import require_own_run, workspace_tag
 from flows.catalogue import TAG, CatalogueEntry
 from flows.following import RunFeeds
 from flows.prefect_link import RETRY_AFTER, PrefectLink, asked, in_our_words
@@ -34,7 +36,7 @@ class FlowRuns:
         """
         checked = entry.checked(parameters)
         self._link.require_up()
-        scoped = None if key is None else _digest([caller, entry.name, key]).hex()
+        scoped = None if key is None else _digest([inner(caller), entry.name, key]).hex()
         known = await self._kept.reserve(scoped, entry.name, _digest(checked)) if scoped is not None else None
         if known is not None:
             return await self.read(known)
@@ -42,7 +44,7 @@ class FlowRuns:
             deployment = await asked(lambda: self._link.client.read_deployment_by_name(entry.deployment))
             with in_our_words():
                 run = await self._link.client.create_flow_run_from_deployment(
-                    deployment.id, parameters=checked, tags=[TAG], idempotency_key=scoped
+                    deployment.id, parameters=checked, tags=[TAG, workspace_tag(current_workspace())], idempotency_key=scoped
                 )
         except NotFound as error:
             raise PrefectNotReady(
@@ -54,8 +56,10 @@ class FlowRuns:
         return await viewed(self._link, self._kept, run)
 
     async def read(self, run_id: str) -> RunView:
-        """The run as it is now. Raises ``NotFound`` for runs of flows that are not ours too, ``PrefectNotReady``."""
-        return await viewed(self._link, self._kept, await read_run(self._link, parsed_id(run_id)))
+        """The run as it is now. Raises ``NotFound``, also for those of other workspaces or flows, and ``PrefectNotReady``."""
+        run = await read_run(self._link, parsed_id(run_id))
+        require_own_run(run.tags)
+        return await viewed(self._link, self._kept, run)
 
     async def cancel(self, run_id: str) -> RunView:
         """Ask for the run's end: at once when it has not started, else once its process has stopped. An ended one stays so."""

@@ -11,6 +11,7 @@ from core.runs import Cursor, RunView
 from core.store.tool_runs import NewToolRun, ToolRuns
 from core.tools.calls import CallResult, ToolCall
 from core.tools.shelf import Shelf, shelf
+from core.workspaces import inner
 from flows.catalogue import CATALOGUE
 from flows.prefect_link import PrefectLink
 from flows.runs import FlowRuns
@@ -46,7 +47,7 @@ class ToolRequests:
         tool = self._shelf.find(asked.tool_id)
         tool.checked(asked.inputs)
         run = NewToolRun(
-            id=new_id() if key is None else str(uuid5(NAMESPACE_OID, f"{asked.token_id} {key}")),
+            id=new_id() if key is None else str(uuid5(NAMESPACE_OID, f"{inner(asked.token_id or '')} {key}")),
             tool_id=tool.id,
             tool_version=tool.version,
             source=asked.source,
@@ -54,6 +55,7 @@ class ToolRequests:
             digest=asked.digest(),
             inputs=asked.inputs,
             token_id=asked.token_id,
+            workspace=asked.workspace,
         )
         self._link.require_up()
         await self._runs.queue(run)

@@ -12,9 +12,10 @@ from core.ids import new_id
 from core.keeping import Keeper
 from core.store.tool_runs import NewToolRun, ToolRunRecord, ToolRuns
 from core.tools.calls import CallResult, ToolCall
-from core.tools.running import CANCELLED, STOPPED, RunningCall
+from core.tools.running import CANCELLED, STOPPED, RunningCall, Told
 from core.tools.shelf import Shelf, shelf
 from core.tools.tool import Bench
+from core.workspaces import inner
 from flows.holding import SESSIONLESS, OpenRuns, conversation, tool_calls
 from tasks.tools import run_tool
 
@@ -30,7 +31,8 @@ LONGEST_LOOK = 1.0
 class ToolCalls:
     """The calls of this process, whose ``boot_id`` owns their rows.
 
-    They are tracked in flow runs of ``open_runs``; without it, in the flow run or task run that a call is made from.
+    They are tracked in flow runs of ``open_runs``; without it, in the flow run or task run that a call is made from. ``told`` is
+    as ``RunningCall`` takes it.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ToolCalls:
         keeper: Keeper,
         open_runs: OpenRuns | None = None,
         tools: Shelf | None = None,
+        told: Told | None = None,
     ) -> None:
         self._boot_id = boot_id
         self._store = runs
@@ -48,6 +51,7 @@ class ToolCalls:
         self._keeper = keeper
         self._open_runs = open_runs
         self._shelf = tools or shelf()
+        self._told = told
         self._same: dict[bytes, asyncio.Future[RunningCall | ToolRunRecord]] = {}
         """By digest, the calls that the same call joins."""
         self._gates = {tool.id: asyncio.Semaphore(tool.at_once) for tool in self._shelf.tools}
@@ -105,8 +109,11 @@ class ToolCalls:
             session_id=asked.session_id,
             turn_id=asked.turn_id,
             repeatable=asked.source == "fastgpt",
+            workspace=asked.workspace,
         )
-        call = RunningCall(run, tool=tool, inputs=inputs, bench=self._bench, keeper=self._keeper, runs=self._store)
+        call = RunningCall(
+            run, tool=tool, inputs=inputs, bench=self._bench, keeper=self._keeper, runs=self._store, told=self._told
+        )
         if run.repeatable:
             return await self._begun_once(call)
         await self._store.begin(run)
@@ -149,9 +156,10 @@ class ToolCalls:
 
     async def _track(self, open_runs: OpenRuns, call: RunningCall) -> None:
         if call.run.source == "chat":
-            inbox = await open_runs.place(conversation, call.run.session_id or SESSIONLESS, OPENING)
+            key = call.run.session_id or inner(SESSIONLESS, call.run.workspace)
+            inbox = await open_runs.place(conversation, key, OPENING)
         else:
-            inbox = await open_runs.place(tool_calls, self._boot_id, OPENING)
+            inbox = await open_runs.place(tool_calls, inner(self._boot_id, call.run.workspace), OPENING)
         if inbox is not None:
             inbox.put(partial(self._run, call))
         else:

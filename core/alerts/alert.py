@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.settings_services import Severity
+from core.workspaces import home
 
 Origin = Literal["sweep", "backup", "drill", "flow", "api", "alertmanager", "grafana"]
 
@@ -37,3 +38,5 @@ class Alert:
     facts: Mapping[str, str] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
     lasting: bool = True
+    workspace: str = field(default_factory=home)
+    """Whose it is; the same fingerprint in another workspace is another alert."""

@@ -1,4 +1,4 @@
-"""Which channels an alert goes to: by its severity, its service and its platform."""
+"""Which channels an alert goes to: by its severity, its service, its platform and its workspace."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -25,6 +25,9 @@ class Subject(Protocol):
     @property
     def platform(self) -> str: ...
 
+    @property
+    def workspace(self) -> str: ...
+
 
 def routed(alert: Subject, channels: Mapping[str, ChannelSettings]) -> tuple[str, ...]:
     """The names of the channels that want it, in the order in which they are configured."""
@@ -47,4 +50,5 @@ def _wants(channel: ChannelSettings, alert: Subject) -> bool:
         (not channel.severities or alert.severity in channel.severities)
         and fits(alert.service, channel.services)
         and fits(alert.platform, channel.platforms)
+        and fits(alert.workspace, channel.workspaces)
     )

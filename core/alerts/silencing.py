@@ -1,16 +1,18 @@
 """Silences: what nobody wants to be told of for a while, though it is kept and shown all the same."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.alerts.routing import Subject, fits
 from core.settings_services import Severity
+from core.workspaces import home, outer
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Holds for alerts that fit every list which is not empty; services, platforms and fingerprints are patterns.
+    """Holds for alerts of its workspace that fit every list which is not empty; services, platforms and fingerprints are
+    patterns.
 
     That something is over is told all the same to whoever was told that it began.
     """
@@ -24,15 +26,17 @@ class Silence:
     platforms: tuple[str, ...] = ()
     severities: tuple[Severity, ...] = ()
     fingerprints: tuple[str, ...] = ()
+    workspace: str = field(default_factory=home)
 
     def covers(self, alert: Subject, now: datetime) -> bool:
         """Whether nobody is to be told of this alert now."""
         return (
             self.starts_at <= now < self.ends_at
+            and alert.workspace == self.workspace
             and (not self.severities or alert.severity in self.severities)
             and fits(alert.service, self.services)
             and fits(alert.platform, self.platforms)
-            and fits(alert.fingerprint, self.fingerprints)
+            and fits(outer(alert.fingerprint, alert.workspace), self.fingerprints)
         )
 
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from core.workspaces import DEFAULT
+
 VERSION = 1
 NAME = "manifest.json"
 ALL, ALL_BYTES = "/", "bytes:"
@@ -46,6 +48,8 @@ class Manifest(_Model):
     id: Word
     source: Word
     engine: Word
+    workspace: Word = DEFAULT
+    """Whose it is."""
     set_name: Word | None = None
     set_id: Word | None = None
     set_sources: tuple[Word, ...] = ()

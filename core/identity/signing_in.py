@@ -1,6 +1,6 @@
 """Logging in: who it is, how often they may guess, what they get for it, and how that is renewed and taken back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -12,16 +12,16 @@ from core.errors import LoginRefused, TooManyAttempts, Unauthorized
 from core.identity.access_tokens import AccessTokens
 from core.identity.directory import Directory, Person
 from core.identity.passwords import Passwords
+from core.identity.remembered import FRESH_SECONDS, Remembered
 from core.settings_access import AccessSettings, Role
 from core.store.access import Principal
 from core.store.base import Store
 from core.store.logins import Guesses, Kind, Logins, Reused, Standing, login_of
-from core.store.users import User, Users
+from core.store.users import LOCAL, User, Users
+from core.workspaces import DEFAULT
 
 log = structlog.get_logger(__name__)
 
-FRESH_SECONDS = 5.0
-"""How long it is believed that a login stands, as for tokens."""
 REMEMBERED = 10_000
 PER_ACCOUNT, PER_ADDRESS = 10, 20
 """Times ``attempts`` that one account may be guessed wrong from anywhere, and one address for any account."""
@@ -44,6 +44,10 @@ class Login:
     renewal: str
 
 
+async def _nowhere(_: Entry) -> None:
+    """Where nobody keeps an audit log."""
+
+
 class SigningIn:
     """Logins of this process. ``directories`` are asked in order where our own table does not know the name."""
 
@@ -53,7 +57,8 @@ class SigningIn:
         settings: AccessSettings,
         signs: AccessTokens,
         directories: Sequence[Directory] = (),
-        note: Callable[[Entry], None] = lambda _: None,
+        keep: Callable[[Entry], Awaitable[None]] = _nowhere,
+        directory_seconds: float = 0.0,
     ) -> None:
         self._users = Users(store)
         self._logins = Logins(store, settings.login_days)
@@ -61,10 +66,12 @@ class SigningIn:
         self._attempts = settings.attempts
         self.passwords = Passwords()
         self._signs = signs
-        self._note = note
+        self._keep = keep
+        """Returns when the entry is in the audit log."""
         self._directories = directories
         self._standing: dict[str, tuple[float, Standing | None]] = {}
         """By login id, or by a browser's cookie: when it was asked, and whose it is."""
+        self._basic = Remembered(directory_seconds)
 
     def close(self) -> None:
         """End the threads."""
@@ -78,15 +85,15 @@ class SigningIn:
         """A login of somebody for whom another provider vouches. Raises ``LoginRefused`` for one who is disabled here."""
         user = await self._met(source, person)
         if user.disabled:
-            self.refused(source, address, "disabled", user)
+            await self.refused(source, address, "disabled", user)
             raise LoginRefused("This account is disabled here: an administrator can let it in again.", "disabled")
         return await self._begun(user, kind, address, agent)
 
-    def refused(self, source: str, address: str, reason: str, user: User | None = None) -> None:
+    async def refused(self, source: str, address: str, reason: str, user: User | None = None) -> None:
         """Note that a login by another provider came to nothing."""
         log.warning("login_refused", client=address, source=source, reason=reason)
         known = {"actor": f"user:{user.id}", "actor_name": user.login} if user is not None else {}
-        self._note(Entry("login", "failure", address=address, details={"source": source, "reason": reason}, **known))
+        await self._keep(Entry("login", "failure", address=address, details={"source": source, "reason": reason}, **known))
 
     async def vouched(self, source: str, person: Person) -> Principal | None:
         """What somebody may do for whom another provider's token speaks; None for one who is disabled here."""
@@ -100,7 +107,7 @@ class SigningIn:
         login, renewal = await self._logins.start(user.id, kind, address, agent)
         access, ends = self._signs.sign(user.id, login, user.role)
         log.info("logged_in", user=user.id, source=user.source, login=login, client=address)
-        self._note(_entry("login", "success", user, address, kind=kind, login=login))
+        await self._keep(_entry("login", "success", user, address, kind=kind, login=login))
         return Login(user, access, ends, renewal)
 
     async def who(self, username: str, password: str, address: str) -> User:
@@ -111,7 +118,7 @@ class SigningIn:
         here, account, anywhere = f"{name} from {address}", f"account {name}", f"address {address}"
         if (until := await self._guesses.blocked([here, account, anywhere])) is not None:
             wait = max(1.0, (until - datetime.now(UTC)).total_seconds())
-            self._note(Entry("login", "failure", address=address, details={"waits": round(wait)}))
+            await self._keep(Entry("login", "failure", address=address, details={"waits": round(wait)}))
             raise TooManyAttempts(f"Too many wrong passwords: try again in {wait:.0f} s.", retry_after=wait)
         user = await self._checked(name, password)
         if user is None or user.disabled:
@@ -120,10 +127,22 @@ class SigningIn:
             log.warning("login_refused", client=address, disabled=user is not None)
             # What was typed is told only as far as it is an address: some type their password where the name goes.
             typed = name if "@" in name or user is not None else ""
-            self._note(Entry("login", "failure", actor_name=typed, address=address, details={"disabled": user is not None}))
+            await self._keep(Entry("login", "failure", actor_name=typed, address=address, details={"disabled": user is not None}))
             raise Unauthorized(WRONG)
         await self._guesses.right(here)
         return user
+
+    async def of_basic(self, username: str, password: str, address: str) -> Standing:
+        """Whose name and password each request of a program carries; believed for some seconds. Raises as ``log_in`` does."""
+        key = self._basic.key(username, password, address)
+        if (known := self._basic.get(key)) is not None:
+            return known
+        user = await self.who(username, password, address)
+        if self._basic.is_news(user.id, address):
+            await self._keep(_entry("login", "success", user, address, kind="basic"))
+        standing = Standing(user.id, user.role, user.name, login=user.login, email=user.email)
+        self._basic.put(key, standing, local=user.source == LOCAL)
+        return standing
 
     async def renew(self, token: str, address: str) -> Login:
         """Another access token, and the refresh token that follows the one used up. Raises ``Unauthorized``."""
@@ -131,7 +150,7 @@ class SigningIn:
             renewed = await self._logins.renew(token)
         except Reused as error:
             log.warning("refresh_token_used_twice", user=error.user_id, client=address)
-            self._note(Entry("login.reused", "failure", actor=f"user:{error.user_id}", address=address))
+            await self._keep(Entry("login.reused", "failure", actor=f"user:{error.user_id}", address=address))
             raise Unauthorized("This refresh token was used before: the login has ended. Log in again.") from None
         if renewed is None:
             raise Unauthorized("The refresh token is not valid: unknown, expired or logged out. Log in again.")
@@ -152,11 +171,15 @@ class SigningIn:
 
     async def of_cookie(self, cookie: str) -> Principal | None:
         """The same for a browser's cookie, whose login then lasts anew."""
-        login = login_of(cookie)
-        standing = await self._stands(login, cookie) if login is not None else None
+        standing = await self.standing(cookie)
         return principal(standing) if standing is not None else None
 
-    async def log_out(self, token: str) -> None:
+    async def standing(self, cookie: str) -> Standing | None:
+        """Whose login a browser's cookie is, as they were within the last seconds."""
+        login = login_of(cookie)
+        return await self._stands(login, cookie) if login is not None else None
+
+    async def log_out(self, token: str, address: str = "") -> None:
         """End the login of an access token, a refresh token or a cookie; of one that is not valid nothing is said."""
         claims = self._signs.verify(token)
         login = claims.login_id if claims is not None else login_of(token)
@@ -164,13 +187,15 @@ class SigningIn:
             return
         if claims is None and not await self._holds(login, token):
             return
-        await self._logins.end(login)
-        self._note(Entry("logout", "success", object=login, actor=f"user:{claims.user_id}" if claims is not None else ""))
+        ended = await self._logins.end(login)
         self.forget()
+        if ended is not None:
+            await self._keep(Entry("logout", "success", object=login, actor=f"user:{ended}", address=address))
 
     def forget(self) -> None:
         """Believe nothing any more of what was known of logins: one of them was changed."""
         self._standing.clear()
+        self._basic.clear()
 
     async def _holds(self, login: str, token: str) -> bool:
         if token.startswith("phs_"):
@@ -210,6 +235,14 @@ def _entry(action: str, outcome: Outcome, user: User, address: str, **details: s
 
 
 def principal(standing: Standing) -> Principal:
-    """What a user of that role may do."""
-    role: Role = standing.role if standing.role in SCOPES else "viewer"
-    return Principal(f"user:{standing.user_id}", standing.name, SCOPES[role])
+    """What a user may do, and where: in the workspaces that they are in, else with their role in the default one."""
+    caller = f"user:{standing.user_id}"
+    if standing.role == "admin":
+        return Principal(caller, standing.name, SCOPES["admin"])
+    places = {name: SCOPES[_role(role)] for name, role in (standing.places or {DEFAULT: standing.role}).items()}
+    first = DEFAULT if DEFAULT in places else min(places)
+    return Principal(caller, standing.name, places[first], first, places)
+
+
+def _role(name: str) -> Role:
+    return name if name in SCOPES else "viewer"

@@ -6,19 +6,24 @@ needed; the id finds the row, the hash is compared in constant time.
 
 import re
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import compare_digest
 from time import monotonic
 
-from sqlalchemy import DateTime, Text, func, insert, select, text, update
+from sqlalchemy import DateTime, ForeignKey, Text, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.audit.entry import OURSELVES, By
 from core.errors import InputInvalid, NotFound
+from core.store.audit import noted
 from core.store.base import Base, Store
+from core.store.workspaces import WorkspaceRow
+from core.workspaces import DEFAULT
 
 SAID_ALONE = frozenset({"flows:restore", "flows:guarded_change"})
 """Flows that replace what is there: a token for all flows may not trigger them."""
@@ -35,6 +40,19 @@ class Principal:
     token_id: str
     name: str
     scopes: frozenset[str]
+    workspace: str = DEFAULT
+    """Whose work its requests are."""
+    places: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The scopes it has in each workspace that it may choose."""
+
+    def entering(self, workspace: str) -> "Principal | None":
+        """The same in another workspace; None where it is not in that. An administrator is in all."""
+        if workspace == self.workspace:
+            return self
+        if "admin" in self.scopes:
+            return replace(self, workspace=workspace)
+        scopes = self.places.get(workspace)
+        return None if scopes is None else replace(self, workspace=workspace, scopes=scopes)
 
     def allows(self, scope: str) -> bool:
         """``admin`` allows everything, ``flows:*`` every ``flows:NAME`` but those of ``SAID_ALONE``."""
@@ -49,6 +67,7 @@ class Token:
     id: str
     name: str
     scopes: tuple[str, ...]
+    workspace: str
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -71,6 +90,7 @@ class TokenRow(Base):
     hash: Mapped[bytes] = mapped_column(BYTEA)
     name: Mapped[str] = mapped_column(Text)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    workspace: Mapped[str] = mapped_column(ForeignKey(WorkspaceRow.name), server_default="default")
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -81,6 +101,7 @@ SHOWN = (
     TokenRow.id,
     TokenRow.name,
     TokenRow.scopes,
+    TokenRow.workspace,
     TokenRow.created_at,
     TokenRow.expires_at,
     TokenRow.revoked_at,
@@ -92,7 +113,7 @@ LOOK_UP = text(
     "WITH used AS (UPDATE pilothouse.tokens SET last_used_at = now() WHERE id = :id AND hash = :hash AND revoked_at IS NULL"
     " AND (expires_at IS NULL OR expires_at > now())"
     " AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute'))"
-    " SELECT hash, name, scopes, expires_at FROM pilothouse.tokens WHERE id = :id AND revoked_at IS NULL"
+    " SELECT hash, name, scopes, expires_at, workspace FROM pilothouse.tokens WHERE id = :id AND revoked_at IS NULL"
 )
 
 
@@ -110,12 +131,20 @@ class Tokens:
     """All tokens: those in the table, and ``AUTH_TOKEN`` as one more of scope ``plugin``."""
 
     def __init__(self, store: Store, auth_token: str | None = None) -> None:
-        self._store = store
+        self._store = store.system
         self._auth_hash = sha256(auth_token.encode()).digest() if auth_token else None
         self._known: dict[str, _Known] = {}
 
-    async def create(self, name: str, scopes: Iterable[str], expires_at: datetime | None = None) -> tuple[Token, str]:
-        """A new token and its plaintext, which cannot be had again. Raises ``InputInvalid``."""
+    async def create(
+        self,
+        name: str,
+        scopes: Iterable[str],
+        expires_at: datetime | None = None,
+        workspace: str = DEFAULT,
+        by: By = OURSELVES,
+    ) -> tuple[Token, str]:
+        """A new token and its plaintext, which cannot be had again. Raises ``InputInvalid``, and ``NotFound`` for a workspace
+        that there is not. ``by``: who makes it, for the audit log."""
         name, wanted = _checked_name(name), checked_scopes(scopes)
         if _past(expires_at):
             raise InputInvalid("The token would have expired already: give a time to come.", field="expires_at")
@@ -126,9 +155,15 @@ class Tokens:
             "name": name,
             "scopes": wanted,
             "expires_at": expires_at,
+            "workspace": workspace,
         }
-        async with self._store.begin() as connection:
-            row = (await connection.execute(insert(TokenRow).values(values).returning(*SHOWN))).one()
+        try:
+            async with self._store.begin() as connection:
+                row = (await connection.execute(insert(TokenRow).values(values).returning(*SHOWN))).one()
+                said = {"name": name, "scopes": wanted, "workspace": workspace, "expiresAt": expires_at}
+                await noted(connection, by.entry("token.created", "success", token_id, **said))
+        except IntegrityError as error:
+            raise NotFound("No such workspace; `pilothouse workspace list` shows those there are.", field="workspace") from error
         return _token(row._tuple()), f"ph_{token_id}_{secret}"
 
     async def list(self) -> list[Token]:
@@ -137,12 +172,14 @@ class Tokens:
             rows = await connection.execute(select(*SHOWN).order_by(TokenRow.created_at.desc(), TokenRow.id))
             return [_token(row._tuple()) for row in rows]
 
-    async def revoke(self, token_id: str) -> Token:
+    async def revoke(self, token_id: str, by: By = OURSELVES) -> Token:
         """End a token: here at once, in other processes within ``FRESH_SECONDS``. Raises ``NotFound``."""
         async with self._store.begin() as connection:
             ended = update(TokenRow).where(TokenRow.id == token_id)
             revoked_at = func.coalesce(TokenRow.revoked_at, func.now())
             row = (await connection.execute(ended.values(revoked_at=revoked_at).returning(*SHOWN))).one_or_none()
+            if row is not None:
+                await noted(connection, by.entry("token.revoked", "success", token_id, name=row.name))
         self._known.pop(token_id, None)
         if row is None:
             raise NotFound("No such token; `pilothouse token list` shows the ids.")
@@ -170,7 +207,7 @@ class Tokens:
         if row is None:
             self._known.pop(token_id, None)
             return None
-        principal = Principal(token_id, row.name, frozenset(row.scopes))
+        principal = Principal(token_id, row.name, frozenset(row.scopes), row.workspace)
         known = self._known[token_id] = _Known(bytes(row.hash), principal, row.expires_at, monotonic())
         return known
 
@@ -199,6 +236,6 @@ def _past(moment: datetime | None) -> bool:
     return moment is not None and moment <= datetime.now(UTC)
 
 
-def _token(row: tuple[str, str, list[str], datetime, datetime | None, datetime | None, datetime | None]) -> Token:
-    token_id, name, scopes, created_at, expires_at, revoked_at, last_used_at = row
-    return Token(token_id, name, tuple(scopes), created_at, expires_at, revoked_at, last_used_at)
+def _token(row: tuple[str, str, list[str], str, datetime, datetime | None, datetime | None, datetime | None]) -> Token:
+    token_id, name, scopes, workspace, created_at, expires_at, revoked_at, last_used_at = row
+    return Token(token_id, name, tuple(scopes), workspace, created_at, expires_at, revoked_at, last_used_at)

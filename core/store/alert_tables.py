@@ -8,10 +8,10 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.store.base import Base
+from core.store.base import Base, OfWorkspace
 
 
-class AlertRow(Base):
+class AlertRow(OfWorkspace, Base):
     """One time that an alert held, from raised to resolved. ``facts`` are pairs, since their order matters."""
 
     __tablename__ = "alerts"
@@ -43,7 +43,7 @@ class AlertRow(Base):
     resolved_words: Mapped[str] = mapped_column(Text, server_default=sql("''"))
 
 
-class StandingRow(Base):
+class StandingRow(OfWorkspace, Base):
     """Where a fingerprint stands, over all the times that it held: what is so, what was told last, and to whom.
 
     ``told`` is empty, ``firing``, ``flapping`` or ``resolved``; ``channels`` those that were told that it holds, and are owed

@@ -9,15 +9,20 @@ from sqlalchemy import Select, Text, and_, cast, func, literal, select, text, tu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.alerts.alert import Alert, Link, Origin
+from core.audit.entry import OURSELVES
 from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.settings_services import Severity
 from core.store.alert_tables import AlertRow, StandingRow
+from core.store.audit import noted
 from core.store.base import Store
 from core.store.keepable import as_json, keepable
+from core.workspaces import inner, outer
 
 Status = Literal["open", "resolved"]
 FORGET_BATCH = 1000
+TOLD = ("fingerprint", "severity", "origin", "service", "platform")
+"""Of a new alert, in the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class AlertRecord:
     """
 
     id: str
+    workspace: str
     fingerprint: str
     status: Status
     title: str
@@ -58,20 +64,22 @@ class AlertRecord:
 # In one order, so that no two of us wait for each other.
 _RAISE = text("""
     WITH kept AS (
-        INSERT INTO pilothouse.alerts AS a (id, fingerprint, status, title, text, severity, origin, service, platform, grp, facts,
-            links, lasting, request_key)
-        SELECT id, fingerprint, 'open', title, text, severity, origin, service, platform, grp, facts, links, lasting, request_key
-        FROM jsonb_to_recordset(CAST(:alerts AS jsonb)) AS r (id text, fingerprint text, title text, text text, severity text,
-            origin text, service text, platform text, grp text, facts jsonb, links jsonb, lasting boolean, request_key text)
+        INSERT INTO pilothouse.alerts AS a (id, workspace, fingerprint, status, title, text, severity, origin, service, platform,
+            grp, facts, links, lasting, request_key)
+        SELECT id, workspace, fingerprint, 'open', title, text, severity, origin, service, platform, grp, facts, links, lasting,
+            request_key
+        FROM jsonb_to_recordset(CAST(:alerts AS jsonb)) AS r (id text, workspace text, fingerprint text, title text, text text,
+            severity text, origin text, service text, platform text, grp text, facts jsonb, links jsonb, lasting boolean,
+            request_key text)
         ORDER BY fingerprint
         ON CONFLICT (fingerprint) WHERE status = 'open' DO UPDATE SET title = EXCLUDED.title, text = EXCLUDED.text,
             severity = EXCLUDED.severity, service = EXCLUDED.service, platform = EXCLUDED.platform, grp = EXCLUDED.grp,
             facts = EXCLUDED.facts, links = EXCLUDED.links, times = a.times + 1,
             request_key = coalesce(EXCLUDED.request_key, a.request_key)
-        RETURNING a.id, a.fingerprint, a.grp, a.severity
+        RETURNING a.id, a.workspace, a.fingerprint, a.grp, a.severity
     ), stood AS (
-        INSERT INTO pilothouse.alert_standings AS s (fingerprint, grp, alert_id, open, severity, look_at)
-        SELECT fingerprint, grp, id, true, severity, now() FROM kept ORDER BY fingerprint
+        INSERT INTO pilothouse.alert_standings AS s (workspace, fingerprint, grp, alert_id, open, severity, look_at)
+        SELECT workspace, fingerprint, grp, id, true, severity, now() FROM kept ORDER BY fingerprint
         ON CONFLICT (fingerprint) DO UPDATE SET grp = EXCLUDED.grp, alert_id = EXCLUDED.alert_id, open = true,
             severity = EXCLUDED.severity,
             changed_at = CASE WHEN s.open AND s.alert_id = EXCLUDED.alert_id THEN s.changed_at ELSE now() END,
@@ -86,12 +94,12 @@ _RESOLVE = text("""
         ORDER BY fingerprint FOR UPDATE
     ), ended AS (
         UPDATE pilothouse.alerts a SET status = 'resolved', resolved_at = now(), resolved_words = :words
-        FROM holding WHERE a.id = holding.id AND a.status = 'open' RETURNING a.fingerprint
+        FROM holding WHERE a.id = holding.id AND a.status = 'open' RETURNING a.id, a.fingerprint
     ), stood AS (
         UPDATE pilothouse.alert_standings s SET open = false, changed_at = now(), look_at = now()
         FROM ended WHERE s.fingerprint = ended.fingerprint
     )
-    SELECT count(*) FROM ended
+    SELECT ended.id, ended.fingerprint FROM ended
 """)
 # What has been told of a fingerprint is kept for as long as any of its alerts is.
 _FORGET = text("""
@@ -139,12 +147,13 @@ class Alerts:
         """
         async with self._store.begin() as connection:
             if request is not None:
+                request = inner(request)
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(hashtextextended(:request, 0))"), {"request": request}
                 )
                 asked = select(AlertRow.id, AlertRow.fingerprint).where(AlertRow.request_key == request)
                 before = (await connection.execute(asked)).one_or_none()
-                if before is not None and before.fingerprint != keepable(alert.fingerprint):
+                if before is not None and before.fingerprint != _kept_as(alert.fingerprint, alert.workspace):
                     raise Conflict("This Idempotency-Key was used for another alert; use a new key.")
                 if before is not None:
                     return before.id, False
@@ -156,9 +165,12 @@ class Alerts:
 
     async def resolve_all(self, fingerprints: Iterable[str], words: str = "") -> int:
         """The same for many at once; how many held until now."""
-        values = {"fingerprints": sorted({keepable(each) for each in fingerprints}), "words": keepable(words)}
-        async with self._store.single() as connection:
-            return int((await connection.execute(_RESOLVE, values)).scalar_one())
+        values = {"fingerprints": sorted({_kept_as(each) for each in fingerprints}), "words": keepable(words)}
+        async with self._store.begin() as connection:
+            ended = (await connection.execute(_RESOLVE, values)).all()
+            over = (OURSELVES.entry("alert.resolved", "success", row.id, fingerprint=row.fingerprint) for row in ended)
+            await noted(connection, *over)
+        return len(ended)
 
     async def get(self, alert_id: str) -> AlertRecord:
         """Raises ``NotFound``."""
@@ -169,7 +181,7 @@ class Alerts:
 
     async def current(self, fingerprint: str) -> AlertRecord | None:
         """The alert of a fingerprint that holds now."""
-        found = await self._found(_asked().where(AlertRow.fingerprint == keepable(fingerprint), _IS_OPEN))
+        found = await self._found(_asked().where(AlertRow.fingerprint == _kept_as(fingerprint), _IS_OPEN))
         return found[0] if found else None
 
     async def open_(self, limit: int = 1000) -> list[AlertRecord]:
@@ -218,6 +230,8 @@ def record_of(row: dict[str, Any]) -> AlertRecord:
             "facts": tuple((str(name), str(value)) for name, value in row["facts"]),
             "links": tuple(Link(str(title), str(url)) for title, url in row["links"]),
             "channels": tuple(row["channels"]),
+            "fingerprint": outer(row["fingerprint"], row["workspace"]),
+            "group": outer(row["group"], row["workspace"]),
         }
     )
 
@@ -232,23 +246,32 @@ async def _raised(connection: AsyncConnection, alerts: Iterable[Alert], request:
     """The id of each, and whether it is new."""
     rows = list({row["fingerprint"]: row for row in (_row(alert, request) for alert in alerts)}.values())
     new = {row["id"] for row in rows}
-    found = (await connection.execute(_RAISE, {"alerts": as_json(rows)})).scalars()
+    found = list((await connection.execute(_RAISE, {"alerts": as_json(rows)})).scalars())
+    there = set(found)
+    raised = ((row["id"], {name: row[name] for name in TOLD}) for row in rows if row["id"] in there)
+    await noted(connection, *(OURSELVES.entry("alert.raised", "success", about, **said) for about, said in raised))
     return [(alert_id, alert_id in new) for alert_id in found]
 
 
 def _row(alert: Alert, request: str | None) -> dict[str, Any]:
     return {
         "id": new_id(),
-        "fingerprint": keepable(alert.fingerprint),
+        "workspace": alert.workspace,
+        "fingerprint": _kept_as(alert.fingerprint, alert.workspace),
         "title": alert.title,
         "text": alert.text,
         "severity": alert.severity,
         "origin": alert.origin,
         "service": alert.service,
         "platform": alert.platform,
-        "grp": alert.group or alert.fingerprint,
+        "grp": _kept_as(alert.group or alert.fingerprint, alert.workspace),
         "facts": [[name, str(value)] for name, value in alert.facts.items()],
         "links": [[link.title, link.url] for link in alert.links],
         "lasting": alert.lasting,
         "request_key": request,
     }
+
+
+def _kept_as(name: str, workspace: str | None = None) -> str:
+    """A fingerprint or group, told apart from those of other workspaces."""
+    return keepable(inner(name, workspace))

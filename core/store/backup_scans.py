@@ -11,14 +11,15 @@ from core.store.base import Store
 from core.store.keepable import as_json
 
 _ADOPT = text("""
-    INSERT INTO pilothouse.backups AS known (id, source, engine, set_name, set_id, set_sources, status, started_at, finished_at,
-        size, plain_size, manifest, error)
-    VALUES (:id, :source, :engine, :set_name, :set_id, :set_sources, :status, :started_at, :finished_at, :size, :plain_size,
-        CAST(:manifest AS jsonb), CAST(:error AS jsonb))
+    INSERT INTO pilothouse.backups AS known (id, workspace, source, engine, set_name, set_id, set_sources, status, started_at,
+        finished_at, size, plain_size, manifest, error)
+    VALUES (:id, :workspace, :source, :engine, :set_name, :set_id, :set_sources, :status, :started_at, :finished_at, :size,
+        :plain_size, CAST(:manifest AS jsonb), CAST(:error AS jsonb))
     ON CONFLICT (id) DO UPDATE SET
-        (source, engine, set_name, set_id, set_sources, status, started_at, finished_at, size, plain_size, manifest, error,
-            missing_at)
-        = (EXCLUDED.source, EXCLUDED.engine, EXCLUDED.set_name, EXCLUDED.set_id, EXCLUDED.set_sources, EXCLUDED.status,
+        (workspace, source, engine, set_name, set_id, set_sources, status, started_at, finished_at, size, plain_size, manifest,
+            error, missing_at)
+        = (EXCLUDED.workspace, EXCLUDED.source, EXCLUDED.engine, EXCLUDED.set_name, EXCLUDED.set_id, EXCLUDED.set_sources,
+        EXCLUDED.status,
         EXCLUDED.started_at, EXCLUDED.finished_at, EXCLUDED.size, EXCLUDED.plain_size, EXCLUDED.manifest, EXCLUDED.error, NULL)
     WHERE NOT (known.status = 'running' AND known.lease_until > now())
         AND (known.status, known.manifest) IS DISTINCT FROM (EXCLUDED.status, EXCLUDED.manifest)
@@ -34,7 +35,7 @@ class BackupScans:
     """Answers of the store, kept."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def adopt(self, manifest: Manifest, fault: PilothouseError | None = None) -> bool | None:
         """Take a backup as its manifest tells it, bad where there is a ``fault``.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -29,15 +29,16 @@ from core.backups.errors import DumpRunning
 from core.backups.manifest import Manifest, folder_of
 from core.backups.retention import Dated, Rules, Status, Verdict, due
 from core.errors import DatabaseUnavailable, NotFound
-from core.store.base import Base, Store
+from core.store.base import Base, OfWorkspace, Store
 from core.store.keepable import as_json
+from core.workspaces import home
 
 LEASE_SECONDS = 20.0
 RENEW_SECONDS = 5.0
 TRIES = 5
 
 
-class Backup(Base):
+class Backup(OfWorkspace, Base):
     """A backup, made or being made. ``lease_until`` is the database's clock; past it the process that makes it is dead."""
 
     __tablename__ = "backups"
@@ -81,6 +82,7 @@ class NewBackup:
     set_id: str | None = None
     set_sources: tuple[str, ...] = ()
     flow_run_id: str | None = None
+    workspace: str = field(default_factory=home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,10 @@ _REAP = text(f"""
     WHERE status = 'running' AND lease_until < now() AND source = coalesce(:source, source) RETURNING {", ".join(_FIELDS)}
 """)  # noqa: S608  (our own text)
 _START = text("""
-    INSERT INTO pilothouse.backups (id, source, engine, set_name, set_id, set_sources, status, owner, lease_until, flow_run_id,
-        started_at)
-    VALUES (:id, :source, :engine, :set_name, :set_id, :set_sources, 'running', :owner, now() + make_interval(secs => :lease),
-        :flow_run_id, :started_at)
+    INSERT INTO pilothouse.backups (id, workspace, source, engine, set_name, set_id, set_sources, status, owner, lease_until,
+        flow_run_id, started_at)
+    VALUES (:id, :workspace, :source, :engine, :set_name, :set_id, :set_sources, 'running', :owner,
+        now() + make_interval(secs => :lease), :flow_run_id, :started_at)
     ON CONFLICT DO NOTHING RETURNING id
 """)
 _RENEW = text("""
@@ -265,7 +267,8 @@ class Backups:
 def row_of(manifest: Manifest) -> dict[str, Any]:
     """What the catalogue keeps of a manifest, by column."""
     row = {
-        name: getattr(manifest, name) for name in ("id", "source", "engine", "set_name", "set_id", "started_at", "finished_at")
+        name: getattr(manifest, name)
+        for name in ("id", "source", "engine", "workspace", "set_name", "set_id", "started_at", "finished_at")
     }
     sizes = {"size": manifest.size, "plain_size": manifest.plain_size}
     return row | sizes | {"set_sources": list(manifest.set_sources), "manifest": as_json(manifest.shown())}

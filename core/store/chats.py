@@ -19,13 +19,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.store.base import SCHEMA, Base
+from core.store.base import SCHEMA, Base, OfWorkspace
 
 
-class Session(Base):
+class Session(OfWorkspace, Base):
     """A conversation. Past ``expires_at`` it no longer exists for anyone, whether or not it was purged yet."""
 
     __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_of_workspace", "workspace", "seq"),)
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)
@@ -37,10 +38,12 @@ class Session(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
-class Turn(Base):
+class Turn(OfWorkspace, Base):
     """One question and its answer. ``seq`` orders the turns of a session; ``owner`` is the boot id of the process answering.
 
     ``marks[i]`` is the length of ``answer`` after chunk ``i + 1``, which is what makes a stream resumable after its log is gone.
+    ``attempts``: the models with which something went wrong; ``model_first_ms``, ``model_ms`` and ``model_tokens``: how fast the
+    one was that answered (see ``core.model_calls``).
     """
 
     __tablename__ = "turns"
@@ -50,6 +53,13 @@ class Turn(Base):
         Index("turns_active", "owner", postgresql_where=text("status IN ('queued', 'running')")),
         Index("turns_untracked", "seq", postgresql_where=text("tracked IS NULL AND task_run_id IS NOT NULL")),
         Index("turns_created", "created_at"),
+        Index(
+            "turns_of_model",
+            *("provider", "model", "finished_at"),
+            postgresql_include=["model_first_ms", "model_ms", "model_tokens", "workspace"],
+            postgresql_where=text("provider IS NOT NULL AND finished_at IS NOT NULL"),
+        ),
+        Index("turns_troubled", "finished_at", postgresql_where=text("attempts IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -75,9 +85,13 @@ class Turn(Base):
     flow_run_id: Mapped[str | None] = mapped_column(Text)
     task_run_id: Mapped[str | None] = mapped_column(Text)
     tracked: Mapped[bool | None]
+    attempts: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    model_first_ms: Mapped[int | None] = mapped_column(Integer)
+    model_ms: Mapped[int | None] = mapped_column(Integer)
+    model_tokens: Mapped[int | None] = mapped_column(Integer)
 
 
-class Message(Base):
+class Message(OfWorkspace, Base):
     """One message of a turn; its public id is ``<turn id>.<position>``. ``body`` is the OpenAI message without its role."""
 
     __tablename__ = "messages"

@@ -30,7 +30,7 @@ class Days:
     """Questions about days."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def until(self, moment: datetime) -> Day:
         """The 24 hours that end at a moment, and what held then."""

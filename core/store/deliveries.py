@@ -21,7 +21,7 @@ async def deliveries(store: Store, alerts: Sequence[str]) -> dict[str, list[Deli
     """For each of these alerts (by id) the newest message to every channel; one that waits counts before those that are over."""
     found: dict[str, list[Delivery]] = {}
     if alerts:
-        async with store.single() as connection:
+        async with store.system.single() as connection:
             for row in await connection.execute(_NEWEST, {"alerts": list(alerts)}):
                 found.setdefault(row.alert, []).append(Delivery(row.channel, row.status, row.at, row.tries, row.words))
     return found

@@ -9,11 +9,12 @@ from sqlalchemy import BigInteger, DateTime, Float, Index, Text, func, select, t
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.store.base import Base, Store
+from core.store.base import Base, OfWorkspace, Store
 from core.store.keepable import as_json
+from core.workspaces import home
 
 
-class DrillRow(Base):
+class DrillRow(OfWorkspace, Base):
     """One drill. ``seconds`` is the measured recovery time."""
 
     __tablename__ = "drills"
@@ -42,6 +43,7 @@ class NewDrill:
     seconds: float | None = None
     flow_run_id: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    workspace: str = field(default_factory=home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class DrillRecord:
 _COLUMNS = tuple(getattr(DrillRow, name) for name in DrillRecord.__dataclass_fields__)
 _ADD = text("""
     WITH kept AS (
-        INSERT INTO pilothouse.drills (id, source, backup_id, result, rows, seconds, flow_run_id, details)
-        VALUES (:id, :source, :backup_id, :result, :rows, :seconds, :flow_run_id, CAST(:details AS jsonb))
+        INSERT INTO pilothouse.drills (id, workspace, source, backup_id, result, rows, seconds, flow_run_id, details)
+        VALUES (:id, :workspace, :source, :backup_id, :result, :rows, :seconds, :flow_run_id, CAST(:details AS jsonb))
         ON CONFLICT (id) DO NOTHING RETURNING backup_id, result, at
     )
     UPDATE pilothouse.backups b SET verified_at = kept.at, verified_result = kept.result FROM kept WHERE b.id = kept.backup_id

@@ -8,18 +8,19 @@ from sqlalchemy import BigInteger, DateTime, Index, Text, delete, exists, func, 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.errors import NotFound
-from core.store.base import Base, Store
+from core.store.base import Base, OfWorkspace, Store
 from core.store.chats import Session
 
 BATCH = 500
 
 
-class StoredFile(Base):
+class StoredFile(OfWorkspace, Base):
     """A file. One with a session lives as long as the session does, any other until ``expires_at``."""
 
     __tablename__ = "files"
     __table_args__ = (
         Index("files_expiring", "expires_at"),
+        Index("files_of_workspace", "workspace"),
         Index("files_of_session", "session_id", postgresql_where=text("session_id IS NOT NULL")),
     )
 
@@ -58,8 +59,10 @@ _OVER = or_(
 
 # As text, because SQLAlchemy would compile this statement anew each time.
 _ADD = text("""
-    INSERT INTO pilothouse.files (key, name, media_type, size, session_id, tool_run_id, expires_at)
-    VALUES (:key, :name, :media_type, :size, :session_id, :tool_run_id, now() + make_interval(secs => :seconds))
+    INSERT INTO pilothouse.files (key, workspace, name, media_type, size, session_id, tool_run_id, expires_at)
+    VALUES (:key, coalesce((SELECT workspace FROM pilothouse.tool_runs WHERE id = :tool_run_id),
+            (SELECT workspace FROM pilothouse.sessions WHERE id = :session_id), pilothouse.current_workspace(), 'default'),
+        :name, :media_type, :size, :session_id, :tool_run_id, now() + make_interval(secs => :seconds))
     ON CONFLICT (key) DO NOTHING
 """)
 
@@ -81,7 +84,10 @@ class Files:
         session_id: str | None = None,
         tool_run_id: str | None = None,
     ) -> None:
-        """A new file, to be kept for ``days`` unless it is a session's. Added again, it stays as it was."""
+        """A new file, to be kept for ``days`` unless it is a session's. Added again, it stays as it was.
+
+        It belongs to the workspace of its tool run or session.
+        """
         row = {
             "key": key,
             "name": name,

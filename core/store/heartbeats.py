@@ -22,7 +22,7 @@ class Heartbeats:
     """Questions about heartbeats."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def beat(self, name: str) -> datetime:
         """Note one that came now; the moment."""

@@ -5,7 +5,8 @@ SHA-256 is kept. A refresh token counts once (RFC 9700, 4.14.2): used again, som
 """
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
@@ -62,8 +63,11 @@ class LoginFailure(Base):
 
 
 _START = text("""
-    INSERT INTO pilothouse.logins (id, user_id, kind, address, agent, expires_at)
-    VALUES (:id, :user, :kind, :address, :agent, now() + make_interval(secs => :lasts))
+    WITH login AS (
+        INSERT INTO pilothouse.logins (id, user_id, kind, address, agent, expires_at)
+        VALUES (:id, :user, :kind, :address, :agent, now() + make_interval(secs => :lasts)) RETURNING id
+    )
+    INSERT INTO pilothouse.login_tokens (hash, login_id) SELECT :hash, id FROM login
 """)
 _TOKEN = text("INSERT INTO pilothouse.login_tokens (hash, login_id) VALUES (:hash, :login)")
 _USE = text("""
@@ -81,7 +85,9 @@ _EXTEND = text(
     "UPDATE pilothouse.logins SET used_at = now(), expires_at = now() + make_interval(secs => :lasts) WHERE id = :login"
 )
 _STANDS = text("""
-    SELECT u.id, u.role, u.name FROM pilothouse.logins l JOIN pilothouse.users u ON u.id = l.user_id
+    SELECT u.id, u.role, u.name, u.login, u.email,
+        (SELECT jsonb_object_agg(m.workspace, m.role) FROM pilothouse.members m WHERE m.user_id = u.id) AS places
+    FROM pilothouse.logins l JOIN pilothouse.users u ON u.id = l.user_id
     WHERE l.id = :login AND l.ended_at IS NULL AND l.expires_at > now() AND NOT u.disabled
         AND (CAST(:hash AS bytea) IS NULL OR EXISTS (SELECT FROM pilothouse.login_tokens WHERE hash = :hash AND login_id = l.id))
 """)
@@ -101,6 +107,10 @@ class Standing:
     user_id: str
     role: str
     name: str
+    places: Mapping[str, str] = field(default_factory=dict)
+    """The role in each workspace that they are in."""
+    login: str = ""
+    email: str = ""
 
 
 class Reused(Exception):
@@ -115,7 +125,7 @@ class Logins:
     """Questions about logins. ``days``: how long one lasts that nobody uses."""
 
     def __init__(self, store: Store, days: float) -> None:
-        self._store = store
+        self._store = store.system
         self._lasts = days * 86_400
 
     async def start(self, user_id: str, kind: Kind, address: str, agent: str) -> tuple[str, str]:
@@ -129,10 +139,10 @@ class Logins:
             "address": address[:100],
             "agent": agent[:300],
             "lasts": self._lasts,
+            "hash": hashed,
         }
-        async with self._store.begin() as connection:
+        async with self._store.single() as connection:
             await connection.execute(_START, values)
-            await connection.execute(_TOKEN, {"hash": hashed, "login": login})
         return login, token
 
     async def renew(self, token: str) -> tuple[str, str, str] | None:
@@ -163,7 +173,7 @@ class Logins:
             login, hashed = read
         async with self._store.single() as connection:
             row = (await connection.execute(_STANDS, {"login": login, "hash": hashed})).one_or_none()
-        return None if row is None else Standing(row.id, row.role, row.name)
+        return None if row is None else Standing(row.id, row.role, row.name, row.places or {}, row.login, row.email)
 
     async def holds(self, login: str, token: str) -> bool:
         """Whether a refresh token is one of that login's, used or not."""
@@ -179,11 +189,12 @@ class Logins:
         async with self._store.single() as connection:
             await connection.execute(_EXTEND, {"login": login, "lasts": self._lasts})
 
-    async def end(self, login: str) -> None:
-        """Log out."""
-        ended = text("UPDATE pilothouse.logins SET ended_at = now() WHERE id = :login AND ended_at IS NULL")
+    async def end(self, login: str) -> str | None:
+        """Log out; whose login that was, None where it had ended before."""
+        ended = text("UPDATE pilothouse.logins SET ended_at = now() WHERE id = :login AND ended_at IS NULL RETURNING user_id")
         async with self._store.single() as connection:
-            await connection.execute(ended, {"login": login})
+            user: str | None = (await connection.execute(ended, {"login": login})).scalar_one_or_none()
+        return user
 
     async def forget(self, days: float) -> int:
         """Delete what has been over for ``days``; how many logins."""
@@ -197,7 +208,7 @@ class Guesses:
     """How often a key (an account, from an address) was guessed wrong, and until when it has to wait."""
 
     def __init__(self, store: Store, lockout_minutes: float) -> None:
-        self._store = store
+        self._store = store.system
         self._longest = lockout_minutes * 60
 
     async def blocked(self, keys: list[str]) -> datetime | None:

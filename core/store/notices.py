@@ -173,7 +173,7 @@ class Notices:
     """Questions about the outbox."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def add(self, notices: Iterable[NewNotice]) -> None:
         """Put messages into it, in this order."""

@@ -37,13 +37,14 @@ class Installation(Base):
     __tablename__ = "installation"
 
     id: Mapped[str] = mapped_column(Text, primary_key=True, server_default=text("gen_random_uuid()"))
+    role_secret: Mapped[str] = mapped_column(Text, server_default=text("gen_random_uuid()::text || gen_random_uuid()::text"))
 
 
 class Processes:
     """Leases by boot id."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def renew(self, boot_id: str, role: str) -> None:
         """Hold the lease for ``LEASE_SECONDS`` from now."""

@@ -43,7 +43,7 @@ class Rates:
     """Questions about rates."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def take(self, key: str, rate: Rate) -> Standing:
         """Count one more request for ``key``."""

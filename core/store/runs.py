@@ -39,7 +39,7 @@ class Runs:
     """Keys and results by flow run."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def reserve(self, key: str, flow: str, body_hash: bytes) -> str | None:
         """The run that ``key`` already stands for; None when it is new, or its run was never confirmed.

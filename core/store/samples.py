@@ -121,7 +121,7 @@ class Samples:
     """Questions about how services were."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def add(self, at: datetime, services: Iterable[ServiceState]) -> None:
         """Keep how each service is, once for a sweep; the services themselves have been saved."""

@@ -86,7 +86,7 @@ class ServiceHistory:
     """Questions about many services at once. What it has read of days that are over it remembers for the hour."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
         self._hour: datetime | None = None
         self._past: dict[Key, tuple[tuple[int, ...], tuple[int, ...]]] = {}
 

@@ -140,7 +140,7 @@ class Services:
     """Questions about services."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def all(self, topology: str | None = None) -> list[ServiceState]:
         """Those of the configuration as the last sweep left them, of one topology or all, in their order."""
@@ -171,7 +171,7 @@ class Sweeps:
     """Questions about sweeps."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def add(self, sweep: SweepRecord) -> None:
         """Keep a sweep that is over."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from core.errors import Conflict, NotFound
 from core.store.base import Store
 from core.store.chats import Session
+from core.workspaces import home
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Sessions:
     ) -> SessionRecord:
         """A new session. Raises ``Conflict`` when the id is taken, also by one that has expired and is not purged yet."""
         expires_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, self._idle)
-        row = {"id": session_id, "title": title, "system": system, "model": model, "expires_at": expires_at}
+        row = {"id": session_id, "workspace": home(), "title": title, "system": system, "model": model, "expires_at": expires_at}
         statement = insert(Session).values(row).returning(*_COLUMNS)
         try:
             async with self._store.single() as connection:

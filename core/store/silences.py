@@ -11,13 +11,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.alerts.silencing import Silence
 from core.errors import NotFound
-from core.store.base import Base, Store
+from core.store.base import Base, OfWorkspace, Store
 from core.store.keepable import keepable
 
 _NONE = text("'{}'")
 
 
-class SilenceRow(Base):
+class SilenceRow(OfWorkspace, Base):
     """A silence; one that is ended early gets another end."""
 
     __tablename__ = "silences"

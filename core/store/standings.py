@@ -28,7 +28,7 @@ _DUE = text("""
 _HELD = text("""
     SELECT s.fingerprint, s.alert_id AS id, s.grp, s.open, s.changed_at, s.told, s.told_severity, s.told_at, s.told_since,
         s.channels, s.flapping_since, a.title, a.text, a.severity, a.origin, a.service, a.platform, a.facts, a.links, a.lasting,
-        a.raised_at, a.resolved_at, a.resolved_words, a.times
+        a.raised_at, a.resolved_at, a.resolved_words, a.times, a.workspace
     FROM pilothouse.alert_standings s JOIN pilothouse.alerts a ON a.id = s.alert_id
     WHERE s.grp = ANY(:groups) AND (s.look_at IS NOT NULL OR s.told_at > now() - make_interval(secs => :interval))
     ORDER BY s.changed_at, s.fingerprint FOR UPDATE OF a, s SKIP LOCKED
@@ -53,7 +53,7 @@ class Standings:
     """What there is to say of alerts."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def settle(self, decide: Decide, interval: float, flap_minutes: float) -> list[Outcome]:
         """Look at every group that is due, and put what is told of it into the outbox, all of it or nothing.
@@ -116,6 +116,7 @@ def _of(row: Mapping[str, Any], flips: Sequence[datetime]) -> Held:
         facts=dict(row["facts"]),
         links=tuple(Link(title, url) for title, url in row["links"]),
         lasting=row["lasting"],
+        workspace=row["workspace"],
     )
     same = ("id", "open", "raised_at", "resolved_at", "resolved_words", "times", "changed_at", "told", "told_severity", "told_at")
     plain = {name: row[name] for name in (*same, "told_since", "flapping_since")}

@@ -1,7 +1,7 @@
 """Tool runs: what was asked, by whom, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,15 +12,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.errors import Conflict, InputInvalid, NotFound, named
 from core.ids import new_id
-from core.store.base import SCHEMA, Base, Store
+from core.store.base import SCHEMA, Base, OfWorkspace, Store
 from core.store.keepable import as_json
+from core.workspaces import home
 
 Status = Literal["queued", "running", "done", "failed", "interrupted"]
 REPEAT_SECONDS = 60
 """How long after its end a repeatable run still answers the same call."""
 
 
-class ToolRun(Base):
+class ToolRun(OfWorkspace, Base):
     """One call of a tool. ``owner`` is the boot id of the process that runs it; ``digest`` is the same for the same call.
 
     A queued one waits for a flow run and has no owner. A ``repeatable`` one runs or has just ended well: the same call joins it.
@@ -71,6 +72,7 @@ class NewToolRun:
     session_id: str | None = None
     turn_id: str | None = None
     repeatable: bool = False
+    workspace: str = field(default_factory=home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class ToolRunRecord:
     """A tool run as it stands."""
 
     id: str
+    workspace: str
     tool_id: str
     tool_version: str
     status: Status
@@ -117,12 +120,13 @@ class ToolRunRecord:
 
 
 _RECORD = """
-    SELECT id, tool_id, tool_version, status, source, owner, digest, token_id, session_id, inputs, output, error, flow_run_id,
-        task_run_id, duration_ms
+    SELECT id, workspace, tool_id, tool_version, status, source, owner, digest, token_id, session_id, inputs, output, error,
+        flow_run_id, task_run_id, duration_ms
     FROM pilothouse.tool_runs
 """
-_VALUES = """(id, tool_id, tool_version, status, source, token_id, session_id, turn_id, owner, digest, inputs, repeatable)
-    VALUES (:id, :tool_id, :tool_version, :status, :source, :token_id, :session_id, :turn_id, :owner, :digest,
+_VALUES = """(id, workspace, tool_id, tool_version, status, source, token_id, session_id, turn_id, owner, digest, inputs,
+        repeatable)
+    VALUES (:id, :workspace, :tool_id, :tool_version, :status, :source, :token_id, :session_id, :turn_id, :owner, :digest,
         CAST(:inputs AS jsonb), :repeatable"""
 _INSERT = text(f"INSERT INTO pilothouse.tool_runs {_VALUES}) ON CONFLICT (id) DO NOTHING RETURNING id")
 # One statement decides between processes: whoever comes second meets the first one's row in the unique index. What is too old to
@@ -199,6 +203,7 @@ class ToolRuns:
             digest=found.digest,
             inputs=found.inputs,
             token_id=None if copied else found.token_id,
+            workspace=found.workspace,
         )
         if copied:
             await self.begin(run)
@@ -245,6 +250,7 @@ class ToolRuns:
 def _values(run: NewToolRun, status: Status) -> dict[str, Any]:
     return {
         "id": run.id,
+        "workspace": run.workspace,
         "tool_id": run.tool_id,
         "tool_version": run.tool_version,
         "status": status,

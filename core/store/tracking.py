@@ -10,7 +10,7 @@ from core.store.keepable import keepable
 
 _REAP = text("""
     WITH dead AS (
-        SELECT id, seq, answer FROM pilothouse.turns
+        SELECT id, seq, workspace, answer FROM pilothouse.turns
         WHERE status IN ('queued', 'running')
             AND owner NOT IN (SELECT boot_id FROM pilothouse.processes WHERE lease_until > now())
         FOR UPDATE SKIP LOCKED
@@ -19,8 +19,8 @@ _REAP = text("""
             error = '{"code": "turn_interrupted", "message": "The process that answered this turn ended."}'
         FROM dead WHERE t.id = dead.id
     ), kept AS (
-        INSERT INTO pilothouse.messages (turn_seq, position, role, body, status)
-        SELECT dead.seq, (SELECT count(*) FROM pilothouse.messages m WHERE m.turn_seq = dead.seq), 'assistant',
+        INSERT INTO pilothouse.messages (workspace, turn_seq, position, role, body, status)
+        SELECT dead.workspace, dead.seq, (SELECT count(*) FROM pilothouse.messages m WHERE m.turn_seq = dead.seq), 'assistant',
             jsonb_build_object('content', dead.answer), 'interrupted'
         FROM dead WHERE dead.answer <> '' ON CONFLICT DO NOTHING
     )
@@ -36,7 +36,7 @@ class Tracking:
     """Questions that the upkeep of turns asks, each for many turns at once."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def keep_partials(self, partials: Sequence[tuple[str, str, Sequence[int]]]) -> None:
         """Keep ``(turn id, answer so far, marks)``, so that a crash loses half a second of an answer at most."""

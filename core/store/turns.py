@@ -1,7 +1,7 @@
 """Turns: begun in order, claimed one at a time per session, finished in one statement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, text
 from core.errors import Conflict, NotFound, SessionBusy
 from core.store.base import Store
 from core.store.keepable import as_json, keepable
+from core.workspaces import home
 
 ACTIVE: tuple[str, ...] = ("queued", "running")
 Status = Literal["queued", "running", "done", "interrupted", "failed", "cancelled"]
@@ -28,6 +29,7 @@ class NewTurn:
     options: Mapping[str, Any]
     idempotency_key: str | None = None
     body_hash: bytes | None = None
+    workspace: str = field(default_factory=home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,13 @@ class Outcome:
     error: Mapping[str, Any] | None = None
     first_token_ms: int | None = None
     duration_ms: int | None = None
+    attempts: Sequence[Mapping[str, Any]] | None = None
+    """The models with which something went wrong; see ``core.model_calls.Attempt``."""
+    model_first_ms: int | None = None
+    """From the question to the model that answered until its first token, without what came before."""
+    model_ms: int | None = None
+    """In which ``model_tokens`` came."""
+    model_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +109,11 @@ _HISTORY = """
 # One statement for the row, its messages and the session's new expiry; the history it returns is from before them.
 _INSERT = text(f"""
     WITH turn AS (
-        INSERT INTO pilothouse.turns (id, session_id, status, options, owner, idempotency_key, body_hash)
-        VALUES (:id, :session, :status, CAST(:options AS jsonb), :owner, :key, :hash) RETURNING seq
+        INSERT INTO pilothouse.turns (id, workspace, session_id, status, options, owner, idempotency_key, body_hash)
+        VALUES (:id, :workspace, :session, :status, CAST(:options AS jsonb), :owner, :key, :hash) RETURNING seq
     ), added AS (
-        INSERT INTO pilothouse.messages (turn_seq, position, role, body)
-        SELECT turn.seq, m.ordinality - 1, m.value->>'role', m.value - 'role'
+        INSERT INTO pilothouse.messages (workspace, turn_seq, position, role, body)
+        SELECT :workspace, turn.seq, m.ordinality - 1, m.value->>'role', m.value - 'role'
         FROM turn, jsonb_array_elements(CAST(:messages AS jsonb)) WITH ORDINALITY AS m
     ), touched AS (
         UPDATE pilothouse.sessions SET last_turn_at = now(),
@@ -123,11 +132,13 @@ _FINISH = text("""
     WITH turn AS (
         UPDATE pilothouse.turns SET status = :status, answer = :answer, marks = :marks, provider = :provider, model = :model,
             usage = CAST(:usage AS jsonb), finish_reason = :finish_reason, error = CAST(:error AS jsonb),
-            first_token_ms = :first_token_ms, duration_ms = :duration_ms, finished_at = now()
-        WHERE id = :id AND owner = :owner AND status IN ('queued', 'running', 'interrupted') RETURNING seq
+            first_token_ms = :first_token_ms, duration_ms = :duration_ms, finished_at = now(),
+            attempts = CAST(:attempts AS jsonb), model_first_ms = :model_first_ms, model_ms = :model_ms,
+            model_tokens = :model_tokens
+        WHERE id = :id AND owner = :owner AND status IN ('queued', 'running', 'interrupted') RETURNING seq, workspace
     ), kept AS (
-        INSERT INTO pilothouse.messages (turn_seq, position, role, body, status)
-        SELECT turn.seq, :position, 'assistant', CAST(:message AS jsonb), :status
+        INSERT INTO pilothouse.messages (workspace, turn_seq, position, role, body, status)
+        SELECT turn.workspace, turn.seq, :position, 'assistant', CAST(:message AS jsonb), :status
         FROM turn WHERE CAST(:message AS jsonb) IS NOT NULL
         ON CONFLICT (turn_seq, position) DO UPDATE SET body = EXCLUDED.body, status = EXCLUDED.status
     ), dropped AS (
@@ -220,6 +231,10 @@ class Turns:
             "error": as_json(outcome.error),
             "first_token_ms": outcome.first_token_ms,
             "duration_ms": outcome.duration_ms,
+            "attempts": as_json(outcome.attempts),
+            "model_first_ms": outcome.model_first_ms,
+            "model_ms": outcome.model_ms,
+            "model_tokens": outcome.model_tokens,
         }
         async with self._store.single() as connection:
             return (await connection.execute(_FINISH, values)).scalar_one_or_none() is not None
@@ -238,6 +253,15 @@ class Turns:
         if row is None:
             raise NotFound("No such turn in this session.")
         return _record(row)
+
+    async def workspace_of(self, turn_id: str) -> str:
+        """Whose it is. Raises ``NotFound``."""
+        asked = text("SELECT workspace FROM pilothouse.turns WHERE id = :id")
+        async with self._store.single() as connection:
+            found: str | None = (await connection.execute(asked, {"id": turn_id})).scalar_one_or_none()
+        if found is None:
+            raise NotFound("No such turn.")
+        return found
 
     async def request_cancel(self, turn_id: str) -> None:
         """Ask the turn's owner, whichever process that is, to stop."""
@@ -260,6 +284,7 @@ class Turns:
 def _insert_values(turn: NewTurn, idle: float | None) -> dict[str, Any]:
     return {
         "id": turn.id,
+        "workspace": turn.workspace,
         "session": turn.session_id,
         "status": "running",
         "options": as_json(turn.options),

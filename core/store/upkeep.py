@@ -65,7 +65,7 @@ class Upkeep:
     """Conversations idle for ``days``, or past their expiry, and turns without a session of that age."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
     async def idle(self, days: float) -> Purged:
         """How much ``purge`` would delete in all."""

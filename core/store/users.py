@@ -8,9 +8,11 @@ from sqlalchemy import Boolean, DateTime, Text, UniqueConstraint, func, insert, 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.audit.entry import OURSELVES, By
 from core.errors import Conflict, InputInvalid, NotFound
 from core.ids import new_id
 from core.settings_access import ROLES, Role
+from core.store.audit import noted
 from core.store.base import Base, Store
 
 LOCAL = "local"
@@ -59,7 +61,6 @@ _MET = text("""
     RETURNING id, source, login, email, name, role, disabled, created_at, last_login_at
 """)
 _END_ALL = text("UPDATE pilothouse.logins SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
-_END_ALL = text("UPDATE pilothouse.logins SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
 _ADMINS = select(func.count()).select_from(UserRow).where(UserRow.role == "admin", UserRow.disabled.is_(False))
 
 
@@ -67,10 +68,13 @@ class Users:
     """Questions about users."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
-    async def create(self, email: str, name: str, role: str, password: str | None) -> User:
-        """A new local account; ``password`` is hashed already. Raises ``Conflict`` where the address is taken."""
+    async def create(self, email: str, name: str, role: str, password: str | None, by: By = OURSELVES) -> User:
+        """A new local account; ``password`` is hashed already. Raises ``Conflict`` where the address is taken.
+
+        ``by``: who makes it, for the audit log.
+        """
         login = email.strip().lower()
         if login.count("@") != 1 or not 3 <= len(login) <= 254 or any(mark.isspace() for mark in login):
             raise InputInvalid("An account needs an e-mail address such as ann@example.com.", field="email")
@@ -78,9 +82,11 @@ class Users:
         try:
             async with self._store.begin() as connection:
                 made = insert(UserRow).values(values | {"role": checked_role(role), "password": password}).returning(*SHOWN)
-                return _user((await connection.execute(made)).one()._tuple())
+                user = _user((await connection.execute(made)).one()._tuple())
+                await noted(connection, by.entry("user.created", "success", f"user:{user.id}", login=user.login, role=user.role))
         except IntegrityError as error:
             raise Conflict("There is an account with this e-mail address already.", field="email") from error
+        return user
 
     async def met(self, source: str, login: str, email: str, name: str, role: Role) -> User:
         """Someone whom a directory vouches for, made or brought up to date. ``disabled`` stays as an administrator set it."""
@@ -124,7 +130,13 @@ class Users:
             return (await connection.execute(select(UserRow.id).limit(1))).first() is not None
 
     async def change(
-        self, user_id: str, *, role: str | None = None, disabled: bool | None = None, password: str | None = None
+        self,
+        user_id: str,
+        *,
+        role: str | None = None,
+        disabled: bool | None = None,
+        password: str | None = None,
+        by: By = OURSELVES,
     ) -> User:
         """Change what is given, and end the user's logins. ``password`` is hashed already. Raises ``NotFound`` and ``Conflict``.
 
@@ -145,7 +157,10 @@ class Users:
             if before and not (await connection.execute(_ADMINS)).scalar():
                 raise Conflict("This is the last administrator: make another one first.")
             await connection.execute(_END_ALL, {"id": user_id})
-        return _user(row._tuple())
+            said = {name: "changed" if name == "password" else value for name, value in values.items()}
+            user = _user(row._tuple())
+            await noted(connection, by.entry("user.changed", "success", f"user:{user_id}", login=user.login, **said))
+        return user
 
     async def logged_in(self, user_id: str, password: str | None = None) -> None:
         """Note that it has logged in, and its hash where that was made anew."""

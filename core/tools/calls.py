@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
 
 from core.errors import InputInvalid
+from core.workspaces import home, inner
 
 Source = Literal["api", "chat", "fastgpt", "flow"]
 """Through which door a call came."""
@@ -24,11 +25,17 @@ class ToolCall:
     session_id: str | None = None
     turn_id: str | None = None
     system: Mapping[str, Any] | None = None
+    workspace: str = field(default_factory=home)
 
     def digest(self) -> bytes:
-        """The same for the same call by the same caller. Raises ``InputInvalid`` for what is no JSON that can be kept."""
+        """The same for the same call by the same caller in the same workspace.
+
+        Raises ``InputInvalid`` for what is no JSON that can be kept.
+        """
         try:
-            said = orjson.dumps([self.token_id, self.tool_id, self.inputs, self.system], option=orjson.OPT_SORT_KEYS)
+            said = orjson.dumps(
+                [inner(self.token_id or "", self.workspace), self.tool_id, self.inputs, self.system], option=orjson.OPT_SORT_KEYS
+            )
         except TypeError as error:
             raise InputInvalid(
                 "inputs: numbers beyond 64 bits, halves of surrogate pairs and endless nesting cannot be kept; leave them out.",

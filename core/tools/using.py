@@ -179,7 +179,9 @@ class ToolUse:
         return _told(tool, result)
 
     async def _called(self, call_id: str, tool: Tool, inputs: Mapping[str, Any]) -> CallResult:
-        asked = ToolCall(tool.id, inputs, "chat", self.token_id, self.turn.session_id, self.turn.id)
+        asked = ToolCall(
+            tool.id, inputs, "chat", self.token_id, self.turn.session_id, self.turn.id, workspace=self.turn.workspace
+        )
         try:
             async with self._gate, asyncio.timeout(LIMIT):
                 return await self.caller.call(asked)
