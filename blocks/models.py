@@ -1,7 +1,7 @@
 """Model providers: any endpoint that speaks OpenAI's chat completions, and the set of them that a question may go to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, SecretStr
 
 from blocks.completions import Chunk, CompletionReader, check_type
 from blocks.model_catalogue import LiveCatalogue, catalogue_of, configured_catalogue
-from blocks.model_lists import Listing, listed
+from blocks.model_lists import Entry, Listing, listed
 from blocks.ollama import OllamaNearby
 from blocks.openai_client import Client
 from blocks.openai_errors import Redactor
@@ -103,9 +103,7 @@ class ModelProvider(Block):
     def configured(self) -> tuple[ModelInfo, ...]:
         """The chat models that the configuration names."""
         return tuple(
-            ModelInfo(m.name, self.name, m.context, m.vision, m.max_output, self.tools)
-            for m in self.offers
-            if m.type in {None, "llm"}
+            ModelInfo(m.name, self.name, m.context, m.vision, m.max_output, self.tools) for m in self.offers if m.is_chat
         )
 
     @property
@@ -143,6 +141,14 @@ class ModelProvider(Block):
     async def models_now(self) -> tuple[ModelInfo, ...]:
         """``models``, with the provider's own list asked for again if it is older than two seconds."""
         return self.configured if self.offers else await self._link().listing.get(at_most=2.0)
+
+    async def entries(self) -> tuple[Entry, ...]:
+        """Its own list as it came, asked for now. Raises ``ProviderFailed`` and ``ProviderUnavailable``."""
+        return await self._link().client.models()
+
+    async def ask(self, address: str, body: Mapping[str, str] | None = None) -> object:
+        """The JSON at an address of its server, by POST where there is a body; None for no JSON. Raises as ``entries``."""
+        return await self._link().client.ask(address, body)
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""

@@ -12,6 +12,7 @@ from core.answers import Answer, carries_content
 from core.conversation import Candidate, ChatModel, Message, ModelInfo, ModelRequest
 from core.errors import ContextExceeded, PilothouseError, ProviderFailed, ProviderUnavailable, RequestRefused
 from core.history import fit
+from core.model_calls import Attempt, Pace
 from core.models import without_notice
 from core.store.turns import NewTurn
 from core.tools import deciding
@@ -41,6 +42,8 @@ class Reading:
     def __init__(self, turn: NewTurn, candidates: Sequence[Candidate], voice: Voice, tools: ToolUse | None = None) -> None:
         self.prompt: list[Message] | None = None
         self.asked: Candidate = candidates[0]
+        self.pace = Pace()
+        self._given_up: list[Attempt] = []
         self._turn = turn
         self._candidates = list(candidates)
         self._voice = voice
@@ -50,6 +53,11 @@ class Reading:
         self._tries = 0
         self._share = WHOLE
         self._not_before = 0.0
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The models with which something went wrong so far, in the order in which they were asked."""
+        return [*self._given_up, *([self._attempt()] if self._tries else [])]
 
     async def answer(self) -> PilothouseError | None:
         """None once a model has answered; else why none did, or why the answer broke off.
@@ -81,11 +89,18 @@ class Reading:
                 failure = error
             else:
                 return None
+            goes_on = self._silent and len(self._candidates) > 1
+            self._given_up.append(self._attempt(failure.code, left=goes_on))
+            self._tries = 0
             if not self._silent:
                 break
             self._candidates.pop(0)
-            self._tries, self._share = 0, WHOLE
+            self._share, self.pace = WHOLE, Pace()
         return failure
+
+    def _attempt(self, code: str | None = None, *, left: bool = False) -> Attempt:
+        model, info = self.asked
+        return Attempt(model.provider, info.name, self._tries, code, left)
 
     @property
     def _silent(self) -> bool:
@@ -145,14 +160,19 @@ class Reading:
         self._voice.speak_for(info.name)
         heard = Answer()
         as_it_comes = self._tools is None or not (offered or self._tools.rounds)
-        async with aclosing(model.stream(request)) as chunks:
-            async for chunk in chunks:
-                if as_it_comes:
-                    self._voice.say(chunk)
-                    continue
-                if offered:
-                    heard.feed(chunk)
-                self._voice.say(_spoken(chunk, goes_on=bool(heard.tool_calls), begun=self._voice.first_token is not None))
+        self.pace.asked()
+        try:
+            async with aclosing(model.stream(request)) as chunks:
+                async for chunk in chunks:
+                    self.pace.heard(chunk)
+                    if as_it_comes:
+                        self._voice.say(chunk)
+                        continue
+                    if offered:
+                        heard.feed(chunk)
+                    self._voice.say(_spoken(chunk, goes_on=bool(heard.tool_calls), begun=self._voice.first_token is not None))
+        finally:
+            self.pace.ended()
         return heard
 
     def _fitted(self, info: ModelInfo, *, offered: bool) -> list[Message]:

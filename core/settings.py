@@ -27,6 +27,7 @@ from core.settings_charts import ChartSettings
 from core.settings_databases import ReadableSettings
 from core.settings_fastgpt import FastGptSettings
 from core.settings_files import FileSettings
+from core.settings_models import ModelWatchSettings
 from core.settings_oidc import OidcSettings, providers_named
 from core.settings_quotas import QuotaSettings
 from core.settings_services import ServiceSettings, SweepSettings
@@ -83,6 +84,11 @@ class ModelSettings(Section):
     """Tokens reserved for the answer; None reserves a quarter of the context, at most 4096."""
     type: ModelType | None = None
     """What it is besides a chat model, for the list that FastGPT gets; None goes by the name there, and is chat here."""
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it may be asked for an answer."""
+        return self.type in {None, "llm"}
 
 
 class ProviderSettings(Section):
@@ -191,6 +197,7 @@ class Settings(Section):
     changes: dict[str, ChangeSettings] = Field(default={})
     sweeps: SweepSettings = SweepSettings()
     services: dict[str, ServiceSettings] = Field(default={})
+    model_watch: ModelWatchSettings = ModelWatchSettings()
     access: AccessSettings = AccessSettings()
     audit: AuditSettings = AuditSettings()
     quotas: QuotaSettings = QuotaSettings()

@@ -30,6 +30,7 @@ COMMANDS = (
     Listed("drill", "deployments.restoring:drill", "Restore the newest backups for proof; exit 3: nothing to drill."),
     Listed("sweep", "deployments.sweeping:sweep", "Look at every service now; exit 0: well, 1: degraded, 2: down, 3: unknown."),
     Listed("status", "deployments.sweeping:status", "How the last sweep left the services; exit codes as of sweep."),
+    Listed("models", "deployments.models:models", "Which models there are, in which version, and what changed."),
     Listed("alert", "deployments.alerting:alert", "Tell people of something, by the channels that want it."),
     Listed("alerts", "deployments.alerting:app", "Which alerts hold, and whether channels work: list, test, channels."),
     Listed("silence", "deployments.alerting:silences", "Tell nobody of some alerts for a while: add, list, end."),

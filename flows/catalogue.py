@@ -138,6 +138,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 "health_sweep", "flows.sweeps", concurrency=2, schedule=Schedule("*/5 * * * *"), planned=sweep_schedules
             ),
             CatalogueEntry("drill", "flows.drilling", concurrency=1, schedule=Schedule("0 4 * * 0"), planned=drill_schedules),
+            CatalogueEntry("sync_models", "flows.models", concurrency=1, schedule=Schedule("15 * * * *")),
             CatalogueEntry("preflight", "flows.preflight", concurrency=1, schedule=Schedule("30 6 * * *")),
         )
     }

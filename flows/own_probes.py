@@ -16,6 +16,7 @@ from core.settings_services import ServiceSettings
 from core.store.base import Store
 from core.store.processes import Processes
 from core.sweeps.facts import KINDS, fact_of
+from core.sweeps.model_facts import ModelFact, ProviderFact
 from core.sweeps.observation import Observation, Probe
 from core.sweeps.service import Key
 from core.topology import ours
@@ -43,9 +44,18 @@ class Probes:
         if service.check in KINDS:
             return fact_of(key.name, service, self._settings, self._store)
         try:
+            if key.topology == ours.NAME and service.check == "model":
+                return self._model(service)
             return probe_of(key.name, service, self._settings)
         except ConfigurationInvalid as error:
             return Said(Observation("unknown", "configuration", error.message))
+
+    def _model(self, service: ServiceSettings) -> Probe:
+        """Of a model of ours, or of a whole provider."""
+        provider = service.name or ""
+        if service.model is not None:
+            return ModelFact(provider, service.model, self._settings, self._store)
+        return ProviderFact(provider, probe_of(provider, service, self._settings), self._settings, self._store)
 
     def _flow(self, name: str, service: ServiceSettings) -> Probe:
         if self._prefect is None:

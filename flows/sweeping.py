@@ -6,7 +6,7 @@ The same for the flow and for the API process that stands by: only who takes the
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import structlog
@@ -15,6 +15,7 @@ from core.ids import new_id
 from core.settings import Settings
 from core.store.alerts import Alerts
 from core.store.base import Store
+from core.store.model_figures import ModelFigures
 from core.store.samples import Samples
 from core.store.services import Services, SweepOrigin, SweepRecord, Sweeps
 from core.sweeps.board import Board
@@ -36,6 +37,8 @@ LONGEST = 120.0
 """Seconds for which a sweep goes on to look again at what is undecided; more where the configured looks need more."""
 PATIENCE = 1.0
 """Seconds after which the next level is begun, though looks at this one are not all there yet."""
+USED = timedelta(days=7)
+"""After which a model that is only listed, and that nobody asked since, is watched no longer."""
 GONE = "It is no longer in the configuration."
 LOST = "There is nothing to look at any more."
 
@@ -192,6 +195,7 @@ async def swept(parts: Parts, seen: Watched, take: Take, told: Told, only: str |
     async with Sweeps(parts.store).held(parts.owner) as mine:
         if not mine:
             return None
+        seen = await _with_models(parts, seen)
         kept = await Services(parts.store).all()
         names = {each.name for each in seen.topologies}
         known = [each for each in kept if seen.unread is None or each.topology in names]
@@ -201,3 +205,11 @@ async def swept(parts: Parts, seen: Watched, take: Take, told: Told, only: str |
             sweep.made[Key(ours.NAME, ours.UNREADABLE)] = Said(Observation("down", "configuration", seen.unread))
         await sweep.run()
         return board
+
+
+async def _with_models(parts: Parts, seen: Watched) -> Watched:
+    """With the models of our providers: those of the configuration, and those that were asked lately."""
+    used = await ModelFigures(parts.store).used(datetime.now(UTC) - USED)
+    asked = [(each.provider, each.model) for each in used]
+    topologies = [ours.with_models(each, parts.settings, asked) if each.name == ours.NAME else each for each in seen.topologies]
+    return Watched(topologies, seen.unread)

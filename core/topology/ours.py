@@ -17,6 +17,8 @@ API, DATABASE, DISK, FILES = "api", "database", "disk", "files"
 NETWORK, PREFECT, BACKUPS, VALKEY = "network", "prefect", "backups", "valkey"
 UNREADABLE = "topologies"
 SWEEPING = "health_sweep"
+MODELS = 100
+"""Models that are watched one by one."""
 
 
 def ours(settings: Settings, flows: Iterable[str] = ()) -> Topology:
@@ -36,6 +38,29 @@ def ours(settings: Settings, flows: Iterable[str] = ()) -> Topology:
     if settings.sweeps.prober:
         services[NETWORK] = ServiceSettings(check="tcp", title="Network of this machine", url=SecretStr("tcp://prober:1"))
     return Topology(NAME, services)
+
+
+def provider_service(provider: str) -> str:
+    """The name of the service that stands for a provider."""
+    return f"model-{provider}"
+
+
+def model_service(provider: str, model: str) -> str:
+    """The name of the service that stands for a model of it."""
+    return f"{provider_service(provider)}/{model}"
+
+
+def with_models(own: Topology, settings: Settings, used: Iterable[tuple[str, str]]) -> Topology:
+    """The topology with a service for each chat model that is configured, and for those ``used`` (provider and model) besides."""
+    configured = ((name, model.name) for name, each in settings.providers.items() for model in each.models if model.is_chat)
+    known = dict.fromkeys([*configured, *(each for each in used if each[0] in settings.providers)])
+    models = {
+        model_service(provider, model): _at_once(
+            "model", f"{model} of {provider}", provider, (provider_service(provider),), "warning"
+        ).model_copy(update={"model": model})
+        for provider, model in list(known)[:MODELS]
+    }
+    return Topology(own.name, {**own.services, **models})
 
 
 def with_unreadable(own: Topology) -> Topology:
@@ -79,7 +104,7 @@ def _models(settings: Settings) -> dict[str, ServiceSettings]:
     """One for each provider; chat goes on with another where one fails, so that none of them is more than a warning."""
     only = len(settings.providers) == 1
     return {
-        f"model-{name}": ServiceSettings(
+        provider_service(name): ServiceSettings(
             check="model", title=f"Models of {name}", name=name, severity="critical" if only else "warning"
         )
         for name in settings.providers

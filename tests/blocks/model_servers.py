@@ -17,6 +17,8 @@ class OllamaServer:
         self.asked: Counter[str] = Counter()
         self.silent: set[str] = set()
         """Models that it never describes."""
+        self.broken = False
+        """Whether it fails to list its models in its own way."""
         self.url = ""
 
     def application(self) -> web.Application:
@@ -33,7 +35,12 @@ class OllamaServer:
 
     async def tags(self, request: web.Request) -> web.Response:
         self.asked["tags"] += 1
-        return web.json_response({"models": [{"name": n, "model": n, "digest": self.digests[n]} for n in self.models]})
+        if self.broken:
+            raise web.HTTPInternalServerError
+        details = {"family": "qwen3", "parameter_size": "8.2B", "quantization_level": "Q4_K_M"}
+        return web.json_response(
+            {"models": [{"name": n, "model": n, "digest": self.digests[n], "size": 5, "details": details} for n in self.models]}
+        )
 
     async def show(self, request: web.Request) -> web.Response:
         name = (await request.json())["model"]

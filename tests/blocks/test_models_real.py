@@ -7,6 +7,8 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
+from blocks.demo_weights import demo_weights
+from blocks.model_versions import ModelShelf
 from blocks.models import ModelProvider
 from core.answers import Answer
 from core.conversation import ModelRequest
@@ -48,3 +50,8 @@ async def test_a_real_model_answers(smollm: ModelProvider) -> None:
         await answered(smollm, "word " * 20_000)
     with pytest.raises(ProviderFailed):
         await answered(smollm, "x", response_format={"type": "no_such_format"})
+
+    (listed,) = await ModelShelf(smollm).versions({})
+    assert (listed.kind, listed.details["meta.n_params"], "created" in listed.details) == ("listed", 134_515_008, False)
+    (version,) = await ModelShelf(smollm, demo_weights()).versions({})
+    assert (version.model, version.kind, version.digest[:7]) == (listed.model, "file", "sha256:")

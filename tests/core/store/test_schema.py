@@ -19,6 +19,7 @@ from core.store import (
     files,
     heartbeats,
     logins,
+    models,
     notices,
     processes,
     rates,
@@ -49,7 +50,7 @@ SUBJECTS = (
         services,
         silences,
     ),
-    *(logins, rates, tool_runs, users),
+    *(logins, models, rates, tool_runs, users),
 )
 
 
