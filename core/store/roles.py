@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from hashlib import sha256
 
 import psycopg
@@ -55,21 +54,17 @@ def _prepared(url: str) -> Roles | None:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))  # held until the connection closes
         secret = _one(connection, "SELECT role_secret FROM pilothouse.installation")
         passes = _one(connection, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
-        problem = ""
+        requests, system = (address.set(username=name, password=str(secret)) for name in names)
         try:
             _make(connection, names, str(secret))
+            if not _enters(requests):  # the database came from elsewhere, and its secret with it
+                _give(connection, names, str(secret))
         except errors.InsufficientPrivilege:
             problem = "its user may not make roles"
-        requests, system = (address.set(username=name, password=str(secret)) for name in names)
-        if _enters(requests):
-            return Roles(requests, system)
-        with suppress(errors.InsufficientPrivilege):  # the database came from elsewhere, and its secret with it
-            for name in names:
-                set_password = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(str(secret)))
-                connection.execute(set_password)
-            if _enters(requests):
-                return Roles(requests, system)
-    problem = problem or f"the server does not let the role {names[0]} in (see pg_hba.conf)"
+        else:
+            problem = f"the server does not let the role {names[0]} in (see pg_hba.conf)"
+    if _enters(requests):
+        return Roles(requests, system)
     if passes:
         raise ConfigurationInvalid(
             f"Workspaces cannot be kept apart in the database: its user passes row-level security by, and {problem}."
@@ -112,6 +107,11 @@ def _make(connection: psycopg.Connection, names: tuple[str, str], secret: str) -
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {system}",
         ):
             connection.execute(sql.SQL(statement).format(**given, tables=tables))
+
+
+def _give(connection: psycopg.Connection, names: tuple[str, str], secret: str) -> None:
+    for name in names:
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(secret)))
 
 
 def _one(connection: psycopg.Connection, statement: str, values: Mapping[str, str] | None = None) -> object:
