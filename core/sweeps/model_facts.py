@@ -15,8 +15,10 @@ from core.store.model_figures import Figures, ModelFigures
 from core.store.services import Services
 from core.sweeps.judging import RANKS
 from core.sweeps.observation import Observation, Probe
+from core.sweeps.service import ServiceState
 from core.topology.ours import NAME, provider_service
 
+ERRORS = "errors"
 Clock = Callable[[], datetime]
 
 
@@ -34,9 +36,10 @@ class ModelFact:
     async def look(self) -> Observation:
         """See ``Probe.look``."""
         try:
-            since = await _since(self._store, self._provider, self._settings, self._clock())
-            if since is None:
+            kept = await _kept(self._store, self._provider)
+            if kept is not None and kept.state == "down":
                 return Observation("down", "provider", f"Its provider {self._provider} is down.")
+            since = _since(kept, self._settings, self._clock())
             return judged(await ModelFigures(self._store).of(self._provider, self._model, since), self._settings)
         except DatabaseUnavailable:
             return Observation("unknown", "database", "Nothing is known while our own database does not answer.")
@@ -55,9 +58,10 @@ class ProviderFact:
         if seen.state != "up":
             return seen
         try:
-            now = self._clock()
-            since = await _since(self._store, self._provider, self._settings, now) or now - _window(self._settings)
-            figures = await ModelFigures(self._store).since(since)
+            kept = await _kept(self._store, self._provider)
+            if kept is not None and kept.state == "down" and kept.code != ERRORS:
+                return seen  # it was away: what failed meanwhile says nothing of how it is now
+            figures = await ModelFigures(self._store).since(_since(kept, self._settings, self._clock()))
         except DatabaseUnavailable:
             return seen
         failing = together([each for each in figures if each.provider == self._provider], self._settings)
@@ -74,7 +78,7 @@ def judged(figures: Figures, settings: Settings) -> Observation:
     share, slow = 100 * (figures.error_share or 0.0), figures.first_token_p95
     if share >= bounds.errors:
         words = f"{figures.errors} of {figures.turns} turns in {span} failed: look at the server's log."
-        return Observation("down" if share >= bounds.errors_down else "degraded", "errors", words, figures.first_token, facts)
+        return Observation("down" if share >= bounds.errors_down else "degraded", ERRORS, words, figures.first_token, facts)
     if slow is not None and slow > bounds.first_token:
         words = f"The first token took longer than {bounds.first_token:g} s in more than 5 of 100 turns of {span} ({slow:.1f} s)."
         return Observation("degraded", "slow", f"{words} Is the server overloaded?", figures.first_token, facts)
@@ -84,24 +88,24 @@ def judged(figures: Figures, settings: Settings) -> Observation:
 def together(figures: Sequence[Figures], settings: Settings) -> Observation | None:
     """What all models of a provider say of it, where they are several and all fail; else None."""
     told = [(each, judged(each, settings)) for each in figures if each.turns >= settings.model_watch.fewest]
-    if len(told) < 2 or any(seen.code != "errors" for _, seen in told):
+    if len(told) < 2 or any(seen.code != ERRORS for _, seen in told):
         return None
     errors, turns = sum(each.errors for each, _ in told), sum(each.turns for each, _ in told)
     state = max((seen.state for _, seen in told), key=lambda each: RANKS[each])
     words = f"It lists its models, but all {len(told)} that were asked fail: {errors} of {turns} turns. Look at its log."
-    return Observation(state, "errors", words, facts={"turns": turns, "errors": errors})
+    return Observation(state, ERRORS, words, facts={"turns": turns, "errors": errors})
 
 
-async def _since(store: Store, provider: str, settings: Settings, now: datetime) -> datetime | None:
-    """From when on turns count: the window, but not from before the provider came back; None while it is down."""
-    since = now - _window(settings)
+async def _kept(store: Store, provider: str) -> ServiceState | None:
+    """How the last look left a provider."""
     name = provider_service(provider)
-    for each in await Services(store).all(NAME):
-        if each.name == name:
-            if each.state == "down":
-                return None
-            return max(since, each.since) if each.state in ("up", "degraded") else since
-    return since
+    return next((each for each in await Services(store).all(NAME) if each.name == name), None)
+
+
+def _since(provider: ServiceState | None, settings: Settings, now: datetime) -> datetime:
+    """From when on turns count: the window, but nothing from before the provider came back."""
+    since = now - _window(settings)
+    return max(since, provider.since) if provider is not None and provider.state == "up" and provider.flips else since
 
 
 def _window(settings: Settings) -> timedelta:

@@ -76,4 +76,3 @@ async def test_time_before_the_question_and_the_time_of_others_is_not_the_models
 )
 def test_tokens_are_those_that_the_server_counts(usage: dict[str, object] | None, tokens: int | None) -> None:
     assert tokens_of(usage) == tokens
-
