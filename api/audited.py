@@ -1,11 +1,14 @@
 """Who changed what over HTTP: every request that is not only a question is an entry of the audit log."""
 
+import asyncio
+
 import structlog
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.audit.entry import Entry
-from core.errors import PilothouseError
+from core.audit.entry import By, Entry, Outcome
 from core.store.access import Principal
+from flows.auditing import AuditLog
 
 log = structlog.get_logger(__name__)
 
@@ -15,7 +18,8 @@ TOLD = (b"x-turn-id", b"x-flow-run-id")
 
 
 class Audited:
-    """ASGI middleware inside of ``Requests``. The entry is written once the answer is sent, so that nobody waits for it.
+    """ASGI middleware inside of ``Requests``. The entry is in the database before the answer goes out; of a stream, before its
+    end, so that no first token waits for it.
 
     Requests of nobody known are refused and told of in the log alone: else anybody could fill the database. Logins have entries
     of their own.
@@ -28,37 +32,61 @@ class Audited:
         if scope["type"] != "http" or scope["method"] in QUESTIONS:
             await self._app(scope, receive, send)
             return
-        status, told = 500, {}
+        writing: asyncio.Task[None] | None = None
 
         async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                told.update({name.decode(): value.decode() for name, value in message["headers"] if name in TOLD})
+            nonlocal writing
+            if message["type"] == "http.response.start" and (entry := _entry(scope, message)) is not None:
+                writing = asyncio.create_task(_settled(scope, entry))
+                if not _is_stream(message):
+                    await asyncio.shield(writing)
+            elif writing is not None and not message.get("more_body", False):
+                await asyncio.shield(writing)
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
+        except BaseException:
+            # Nothing was answered: whoever handles the error answers for it outside of here.
+            if writing is None and (entry := _entry(scope, None)) is not None:
+                await asyncio.shield(asyncio.create_task(_settled(scope, entry)))
+            raise
         finally:
-            principal = scope.get("state", {}).get("principal")
-            if isinstance(principal, Principal):
-                _note(scope, principal, status, told)
+            if writing is not None:
+                await asyncio.shield(writing)
 
 
-def _note(scope: Scope, principal: Principal, status: int, told: dict[str, str]) -> None:
-    route = scope.get("route")
-    path = getattr(route, "path", scope["path"])
-    entry = Entry(
-        f"{scope['method']} {path}",
-        "success" if status < 400 else "failure",
-        actor=principal.token_id,
-        actor_name=principal.name,
-        address=scope["client"][0] if scope.get("client") else "",
-        object=scope["path"],
-        request_id=scope["state"].get("request_id", ""),
-        details={"status": status} | told,
+def by(request: Request) -> By:
+    """Who makes a request that ``Require`` has let in, as the log knows them."""
+    return _by(request.scope, request.state.principal)
+
+
+def _by(scope: Scope, principal: Principal) -> By:
+    address = scope["client"][0] if scope.get("client") else ""
+    return By(principal.token_id, principal.name, address, scope["state"].get("request_id", ""))
+
+
+def _entry(scope: Scope, start: Message | None) -> Entry | None:
+    principal = scope.get("state", {}).get("principal")
+    if not isinstance(principal, Principal):
+        return None
+    status = 500 if start is None else start["status"]
+    told = {} if start is None else {name.decode(): value.decode() for name, value in start["headers"] if name in TOLD}
+    path = getattr(scope.get("route"), "path", scope["path"])
+    outcome: Outcome = "success" if status < 400 else "failure"
+    return _by(scope, principal).entry(
+        f"{scope['method']} {path}", outcome, scope["path"], status=status, workspace=principal.workspace, **told
     )
+
+
+def _is_stream(start: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start["headers"])
+
+
+async def _settled(scope: Scope, entry: Entry) -> None:
     try:
-        scope["app"].state.parts.audit.note(entry)
-    except (AttributeError, PilothouseError):  # an application without its parts, as it is before it has started
+        audit: AuditLog = scope["app"].state.parts.audit
+    except AttributeError:  # an application without its parts, as it is before it has started
         log.warning("audit_entry_not_kept", action=entry.action)
+        return
+    await audit.settle(entry)

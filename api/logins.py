@@ -63,8 +63,24 @@ async def logout(request: Request, response: Response, parts: TheParts, body: Re
     given = [body.refreshToken.get_secret_value()] if body is not None else []
     given += [token for token in (presented(request), request.cookies.get(COOKIE) if same_site(request) else None) if token]
     for token in given:
-        await parts.signing_in.log_out(token)
-    for domain in {None, domain_of(request, parts.settings)}:
+        await parts.signing_in.log_out(token, client_of(request))
+    _forget_cookie(response, request, parts.settings)
+
+
+@router.post("/logout", include_in_schema=False)
+async def leave(request: Request, parts: TheParts) -> Response:
+    """What the button on our pages sends: ends the browser's login, and leads to the login page."""
+    if not same_site(request):
+        raise Forbidden("This form was sent from another site.")
+    if (cookie := request.cookies.get(COOKIE)) is not None:
+        await parts.signing_in.log_out(cookie, client_of(request))
+    response = RedirectResponse("login", 303, {"cache-control": "no-store"})
+    _forget_cookie(response, request, parts.settings)
+    return response
+
+
+def _forget_cookie(response: Response, request: Request, settings: Settings) -> None:
+    for domain in {None, domain_of(request, settings)}:
         response.delete_cookie(COOKIE, path="/", domain=domain)
 
 

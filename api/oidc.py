@@ -55,7 +55,7 @@ async def end(
         if reason != "lost":  # anybody can send a browser here, which is neither worth noting nor ends a login on its way
             page.delete_cookie(COOKIE, path="/")
         if reason not in ("lost", "disabled"):
-            parts.signing_in.refused(provider.source, client_of(request), reason)
+            await parts.signing_in.refused(provider.source, client_of(request), reason)
         return page
     response = RedirectResponse(begun.next, 303)
     response.delete_cookie(COOKIE, path="/")

@@ -191,7 +191,9 @@ def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store, audit: 
     access, directory = settings.access, ldap_directory(settings)
     key = access.jwt_secret.get_secret_value() if access.jwt_secret else secrets.token_urlsafe(32)
     signs = AccessTokens([key, *(before.get_secret_value() for before in access.jwt_secrets_before)], access.access_minutes)
-    signing_in = SigningIn(store, access, signs, [directory] if directory is not None else [], audit.keep, settings.ldap.cache_seconds)
+    signing_in = SigningIn(
+        store, access, signs, [directory] if directory is not None else [], audit.keep, settings.ldap.cache_seconds
+    )
     stack.callback(signing_in.close)
     if directory is not None:
         stack.callback(directory.close)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import HTMLResponse
 
-from api.auth import Require
+from api.auth import COOKIE, Require
 from api.pages.rendering import HEADERS, Look, Theme, plain_page, status_page
 from api.parts import Parts, TheParts
 from api.status import STARTED
@@ -58,6 +58,12 @@ class Door(Visitor):
             return await super().__call__(request)
         except DatabaseUnavailable:
             return NOBODY
+
+
+def who_is_shown(request: Request, caller: Principal) -> str:
+    """Whose login the browser's cookie is; empty for a caller with a token, who has nothing to log out of."""
+    by_cookie = COOKIE in request.cookies and "authorization" not in request.headers
+    return caller.name if by_cookie and caller.token_id.startswith("user:") else ""
 
 
 async def _has_accounts(parts: Parts) -> bool:
@@ -109,6 +115,7 @@ async def page(
         theme,
         refresh,
         tuple((name, value) for name, value in request.query_params.items() if name in KEPT),
+        who_is_shown(request, caller),
     )
     if caller is not NOBODY:
         with suppress(DatabaseUnavailable):

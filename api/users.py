@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from api.audited import by
 from api.auth import require
 from api.parts import TheParts
 from core.settings_access import Role
@@ -50,17 +51,17 @@ async def users(
 
 
 @router.post("", status_code=201, summary="Make a local account")
-async def create(body: NewUser, parts: TheParts, _caller: Admin) -> dict[str, Any]:
+async def create(body: NewUser, request: Request, parts: TheParts, _caller: Admin) -> dict[str, Any]:
     """409 where the address is taken."""
     hashed = await parts.signing_in.passwords.hash(body.password.get_secret_value())
-    return shown(await parts.users.create(body.email, body.name, body.role, hashed))
+    return shown(await parts.users.create(body.email, body.name, body.role, hashed, by(request)))
 
 
 @router.patch("/{user_id}", summary="Change a user's role or password, or shut them out")
-async def change(user_id: str, body: ChangedUser, parts: TheParts, _caller: Admin) -> dict[str, Any]:
+async def change(user_id: str, body: ChangedUser, request: Request, parts: TheParts, _caller: Admin) -> dict[str, Any]:
     """Ends the user's logins. The last administrator stays one (409)."""
     hashed = await parts.signing_in.passwords.hash(body.password.get_secret_value()) if body.password is not None else None
-    changed = await parts.users.change(user_id, role=body.role, disabled=body.disabled, password=hashed)
+    changed = await parts.users.change(user_id, role=body.role, disabled=body.disabled, password=hashed, by=by(request))
     parts.signing_in.forget()
     return shown(changed)
 

@@ -15,7 +15,8 @@ from api.logins import client_of
 from api.parts import Parts, TheParts
 from core.errors import Forbidden
 from core.settings_access import ROLES, Role
-from core.store.users import User
+from core.store.logins import Standing
+from core.store.users import checked_role
 
 router = APIRouter(tags=["access"])
 
@@ -29,9 +30,9 @@ async def verify(request: Request, response: Response, parts: TheParts, role: An
     is less than `role`; 401 for nobody, with the login page in `X-Auth-Login`, which leads back to the `X-Original-URL` given.
     """
     user = await _user(request, parts)
-    if user is None or user.disabled:
+    if user is None:
         raise HTTPException(401, "Log in first.", {"X-Auth-Login": _login(request, parts)})
-    if ROLES.index(user.role) < ROLES.index(role):
+    if ROLES.index(checked_role(user.role)) < ROLES.index(role):
         raise Forbidden(f"This needs the role {role}; {user.login} is {user.role}.")
     response.headers.update(
         {
@@ -50,12 +51,12 @@ def _login(request: Request, parts: Parts) -> str:
     return f"{parts.settings.address.rstrip('/')}/login" + (f"?next={quote(wanted, safe='')}" if wanted else "")
 
 
-async def _user(request: Request, parts: Parts) -> User | None:
+async def _user(request: Request, parts: Parts) -> Standing | None:
     cookie = request.cookies.get(COOKIE)
-    if cookie and (principal := await parts.signing_in.of_cookie(cookie)) is not None:
-        return await parts.users.get(principal.token_id.removeprefix("user:"))
+    if cookie and (standing := await parts.signing_in.standing(cookie)) is not None:
+        return standing
     given = _basic(request.headers.get("authorization", ""))
-    return await parts.signing_in.who(*given, client_of(request)) if given is not None else None
+    return await parts.signing_in.of_basic(*given, client_of(request)) if given is not None else None
 
 
 def _basic(header: str) -> tuple[str, str] | None:

@@ -29,6 +29,7 @@ from core.settings_fastgpt import FastGptSettings
 from core.settings_files import FileSettings
 from core.settings_models import ModelWatchSettings
 from core.settings_oidc import OidcSettings, providers_named
+from core.settings_preflight import PreflightSettings
 from core.settings_quotas import QuotaSettings
 from core.settings_services import ServiceSettings, SweepSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, network, path_prefix, secret, time_zone
@@ -200,6 +201,7 @@ class Settings(Section):
     model_watch: ModelWatchSettings = ModelWatchSettings()
     access: AccessSettings = AccessSettings()
     audit: AuditSettings = AuditSettings()
+    preflight: PreflightSettings = PreflightSettings()
     quotas: QuotaSettings = QuotaSettings()
     ldap: LdapSettings = LdapSettings()
     oidc: dict[str, OidcSettings] = Field(default={})

@@ -29,6 +29,7 @@ from core.store.base import Store
 from core.store.schema import migrate
 from deployments.addresses import listening
 from deployments.first_admin import keep_first_admin
+from deployments.http_protocol import TimedProtocol
 from deployments.secret_files import kept_secret, write_secret
 
 _DATABASE_PATIENCE = 60.0
@@ -49,7 +50,7 @@ def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None
     config = uvicorn.Config(
         application,
         loop="uvloop",
-        http="httptools",
+        http=TimedProtocol,
         ws="none",
         access_log=False,
         log_config=None,

@@ -1,23 +1,28 @@
 """``pilothouse audit``: whether the audit log is as it was written, and its entries for other programs."""
 
 import asyncio
-from datetime import UTC, datetime
-from json import JSONDecodeError, loads
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import orjson
 import typer
 
 from core.audit.entry import Kept, as_ecs
+from core.audit.head import FILE, Head
 from core.config import Settings, load_settings
 from core.errors import ConfigurationInvalid
-from core.store.audit import Audit, Seal, Verdict
+from core.store.audit import Audit, Verdict
 from deployments.listing import minute, print_columns
 from deployments.own_database import AsJson, Config, DataDir, asked
 from deployments.secret_files import secret_path
 
-KEY, HEAD = "audit", "audit-head"
+KEY = "audit"
 PAGE = 1000
+SOON = timedelta(seconds=30)
+CUT = (
+    "Batch {0} was noted when it was sealed, and was gone later, when others were sealed: entries were taken out, or the database"
+    " was put back to an earlier state. Delete {1} once that is explained."
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -35,17 +40,25 @@ def audit() -> None:
 def verify(as_json: AsJson = False, config: Config = None, data_dir: DataDir = None) -> None:
     """Check every entry against its seal; exit 1 where one was changed or is missing. Example: pilothouse audit verify"""
     settings = load_settings(config=config, overrides={"data_dir": data_dir})
-    keys, head = audit_keys(settings), _noted_head(settings)
-    verdict: Verdict = asked(config, data_dir, "an audit log", lambda store: Audit(store).verify(keys, head))
+    keys, head = audit_keys(settings), Head(settings.data_dir)
+    verdict: Verdict = asked(config, data_dir, "an audit log", lambda store: Audit(store).verify(keys, head.read()))
+    wrong = [*verdict.wrong, *(CUT.format(each.number, settings.data_dir / FILE) for each in head.lost())]
     if as_json:
-        found = {"batches": verdict.batches, "entries": verdict.entries, "unsealed": verdict.unsealed, "wrong": verdict.wrong}
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        found = {"batches": verdict.batches, "entries": verdict.entries, "unsealed": verdict.unsealed, "wrong": wrong}
+        typer.echo(orjson.dumps(found | {"unsealedSince": verdict.since}, option=orjson.OPT_INDENT_2).decode())
     else:
-        for line in verdict.wrong:
+        for line in wrong:
             typer.echo(line, err=True)
-        said = "NOT as it was sealed" if verdict.wrong else "as it was sealed"
-        typer.echo(f"{said}: {verdict.entries} entries in {verdict.batches} batches, {verdict.unsealed} not sealed yet")
-    raise typer.Exit(1 if verdict.wrong else 0)
+        said = "NOT as it was sealed" if wrong else "as it was sealed"
+        typer.echo(f"{said}: {verdict.entries} entries in {verdict.batches} batches, {_waiting(verdict)}")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _waiting(verdict: Verdict) -> str:
+    """An API process seals within seconds; what is written by commands and flows while none runs waits for one."""
+    if verdict.since is None or datetime.now(UTC) - verdict.since < SOON:
+        return f"{verdict.unsealed} not sealed yet"
+    return f"{verdict.unsealed} not sealed since {verdict.since:%Y-%m-%d %H:%M:%S} UTC: start the API, which seals them"
 
 
 @app.command("list")
@@ -101,11 +114,3 @@ def audit_keys(settings: Settings) -> list[str]:
     if key is None:
         raise ConfigurationInvalid(f"The key of the audit log is not here: set audit.key, or use the data directory with {path}.")
     return [key, *(before.get_secret_value() for before in settings.audit.keys_before)]
-
-
-def _noted_head(settings: Settings) -> Seal | None:
-    try:
-        noted = loads((settings.data_dir / HEAD).read_text())
-        return Seal(int(noted["batch"]), bytes.fromhex(noted["digest"]))
-    except (OSError, JSONDecodeError, KeyError, TypeError, ValueError):
-        return None

@@ -4,12 +4,16 @@ The database is the configured one, else that of the ``pilothouse up`` running o
 """
 
 import asyncio
+import getpass
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from core.audit.entry import By
 from core.config import load_settings
 from core.errors import ConfigurationInvalid
 from core.store.base import Store
@@ -21,6 +25,15 @@ T = TypeVar("T")
 Config = Annotated[Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def whoever() -> By:
+    """Who types a command, for the audit log: the system's user and machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = str(os.getuid())
+    return By(f"os:{user}", f"{user}@{socket.gethostname()}")
 
 
 def asked(config: Path | None, data_dir: Path | None, what: str, question: Callable[[Store], Awaitable[T]]) -> T:

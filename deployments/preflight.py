@@ -22,7 +22,7 @@ STATUSES: tuple[Status, ...] = ("pass", "warn", "fail")
 
 def preflight(
     compose: Annotated[
-        list[str] | None, typer.Argument(help="Compose files of one project; else those of the changes that are configured.")
+        list[str] | None, typer.Argument(help="Compose files of one project; else those of [preflight] and [changes.X].")
     ] = None,
     as_json: AsJson = False,
     config: Config = None,

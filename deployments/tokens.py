@@ -12,7 +12,7 @@ import typer
 from core.errors import InputInvalid
 from core.store.access import Token, Tokens
 from deployments.listing import minute, print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked
+from deployments.own_database import AsJson, Config, DataDir, asked, whoever
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def create(
 ) -> None:
     """Make a token and print it, this once. Example: pilothouse token create --name dify --scope chat --expires 30d"""
     expires_at = expiry(expires, datetime.now(UTC)) if expires is not None else None
-    made, plaintext = _ask(config, data_dir, lambda tokens: tokens.create(name, scope, expires_at))
+    made, plaintext = _ask(config, data_dir, lambda tokens: tokens.create(name, scope, expires_at, by=whoever()))
     if as_json:
         typer.echo(orjson.dumps({**_shown(made), "token": plaintext}, option=orjson.OPT_INDENT_2).decode())
         return
@@ -76,7 +76,7 @@ def revoke(
     data_dir: DataDir = None,
 ) -> None:
     """End a token: a running API refuses it within seconds. Example: pilothouse token revoke 3f9c2a7b10"""
-    ended = _ask(config, data_dir, lambda tokens: tokens.revoke(token_id))
+    ended = _ask(config, data_dir, lambda tokens: tokens.revoke(token_id, whoever()))
     typer.echo(f"Token {ended.id} ({ended.name}) is revoked.")
 
 

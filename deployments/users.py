@@ -14,7 +14,7 @@ from core.identity.passwords import Passwords
 from core.settings_access import ROLES
 from core.store.users import User, Users
 from deployments.listing import minute, print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked
+from deployments.own_database import AsJson, Config, DataDir, asked, whoever
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def create(
     password = _password()
 
     async def made(users: Users, passwords: Passwords) -> User:
-        return await users.create(email, name, role, await passwords.hash(password))
+        return await users.create(email, name, role, await passwords.hash(password), whoever())
 
     _tell(_ask(config, data_dir, made), as_json)
 
@@ -80,7 +80,7 @@ def role(
     """Give somebody another role; ends their logins. Example: pilothouse user role ann@example.com operator"""
 
     async def changed(users: Users, _: Passwords) -> User:
-        return await users.change((await users.found(who)).id, role=role)
+        return await users.change((await users.found(who)).id, role=role, by=whoever())
 
     _tell(_ask(config, data_dir, changed))
 
@@ -94,7 +94,7 @@ def password(who: Who, config: Config = None, data_dir: DataDir = None) -> None:
         found = await users.found(who)
         if found.source != "local":
             raise InputInvalid(f"{found.login} logs in by {found.source}: the password is changed there.", field="user")
-        return await users.change(found.id, password=await passwords.hash(new))
+        return await users.change(found.id, password=await passwords.hash(new), by=whoever())
 
     _tell(_ask(config, data_dir, changed))
 
@@ -113,7 +113,7 @@ def enable(who: Who, config: Config = None, data_dir: DataDir = None) -> None:
 
 def _switch(who: str, disabled: bool, config: Path | None, data_dir: Path | None) -> None:
     async def changed(users: Users, _: Passwords) -> User:
-        return await users.change((await users.found(who)).id, disabled=disabled)
+        return await users.change((await users.found(who)).id, disabled=disabled, by=whoever())
 
     _tell(_ask(config, data_dir, changed))
 

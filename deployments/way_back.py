@@ -24,10 +24,12 @@ from core.backups.place import Place
 from core.backups.sources import CONFIGURATION, OURS, PREFECTS
 from core.config import FILE, Settings, load_settings
 from core.errors import ConfigurationInvalid, NotFound, PartMissing
+from core.store.audit import Audit
 from core.store.backup_scans import BackupScans
 from core.store.base import Store
 from core.store.schema import migrate
 from deployments.api_parts import admin_token_file
+from deployments.own_database import whoever
 from deployments.part_files import DirectoryLock
 from deployments.postgres import EmbeddedPostgres
 
@@ -100,6 +102,7 @@ async def _know_again(url: str, settings: Settings, store: BackupStore) -> None:
         catalogue = BackupScans(database)
         for found in (await store.scan()).found:
             await catalogue.adopt(found.manifest, found.fault)
+        await Audit(database).note(whoever().entry("restore", "success", str(settings.data_dir), source=OURS, dataDir=True))
     finally:
         await database.aclose()
 

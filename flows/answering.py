@@ -18,10 +18,14 @@ from core.tools.calls import CallResult, ToolCall
 from core.tools.toolbox import Toolbox
 from core.turns import RunningTurn
 from flows.asking import Desk
+from flows.auditing import AuditNotes
 from flows.files import files_for
 from flows.ledger import TurnLedger
 from flows.tools import ToolCalls
 from flows.workbench import bench_for
+
+BY = "flow:chat_turn"
+"""Who asks, in the audit log."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ async def answering(settings: Settings) -> AsyncIterator[Answering]:
         await ledger.start()
         stack.push_async_callback(ledger.stop)
         toolbox = Toolbox.from_settings(settings, _LateTools(boot_id, settings, store, stack))
-        yield Answering(store, Desk(boot_id, turns, Prompts(store), streams, models, toolbox), ledger, running)
+        desk = Desk(boot_id, turns, Prompts(store), streams, models, toolbox)
+        desk.told = AuditNotes(store, settings.audit.content, BY).turn
+        yield Answering(store, desk, ledger, running)
 
 
 class _LateTools:
@@ -71,7 +77,8 @@ class _LateTools:
             if self._calls is None:
                 bench = await self._stack.enter_async_context(bench_for(self._settings, workers=1))
                 keeper = files_for(self._settings, self._store).keeper
-                self._calls = ToolCalls(self._boot_id, ToolRuns(self._store), bench, keeper)
+                told = AuditNotes(self._store, self._settings.audit.content, BY).call
+                self._calls = ToolCalls(self._boot_id, ToolRuns(self._store), bench, keeper, told=told)
                 self._stack.push_async_callback(self._calls.aclose, 0.0)
         return await self._calls.call(asked)
 

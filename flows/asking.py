@@ -1,7 +1,7 @@
 """From a question to a turn being answered: its row, its stream, the models to ask."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,8 @@ class Desk:
     def __init__(
         self, boot_id: str, turns: Turns, prompts: Prompts, streams: Streams, models: Models, toolbox: Toolbox | None = None
     ) -> None:
+        self.told: Callable[[RunningTurn], Awaitable[None]] | None = None
+        """Awaited with every turn that has ended, before its reader hears of the end."""
         self._boot_id = boot_id
         self._toolbox = toolbox
         self._turns = turns
@@ -114,6 +116,7 @@ class Desk:
             notice=self._models.notice(candidates[0][0]) if first else None,
             toolbox=self._toolbox,
             token_id=token_id,
+            told=self.told,
         )
         if begun.history is not None:
             running.prepare(begun.history)

@@ -16,11 +16,13 @@ from core.backups.retention import Rules, Verdict
 from core.backups.sources import UNSEALED, Unit, left_out, unit_named, units_of
 from core.config import Settings, load_settings
 from core.errors import NotFound, PilothouseError
+from core.store.audit import Audit
 from core.store.backup_scans import BackupScans
 from core.store.backups import Backups
 from core.store.base import Store
 from core.store.runs import Runs
 from flows.backing_up import Outcome, Parts, back_up_unit, clear_up
+from flows.run_audit import told
 from tasks.dumps import remove_backup, tidy_store
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
@@ -35,7 +37,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, until the block ends."""
     store = Store.from_settings(settings.database, application="pilothouse flows")
     try:
-        yield Parts(settings, BackupStore.from_settings(settings), Backups(store), BackupScans(store), Runs(store))
+        yield Parts(settings, BackupStore.from_settings(settings), Backups(store), BackupScans(store), Runs(store), Audit(store))
     finally:
         await store.aclose()
 
@@ -159,6 +161,7 @@ async def _removed(parts: Parts, over: Collection[Verdict]) -> list[Verdict]:
             continue
         await remove_backup(parts.store, record.folder)
         await parts.backups.forget([record.id])
+        await told(parts.audit, "backup.deleted", "success", record.id, source=record.source, reason=verdict.reason)
         gone.append(verdict)
         report_progress(len(gone), len(over), "backups")
         get_run_logger().info("Deleted the backup %s of %s: %s", record.id, record.source, verdict.reason)

@@ -38,6 +38,7 @@ from core.sweeps.observation import Probe
 from core.topology.kept import topologies_of
 from flows.backing_up import Parts, back_up_unit
 from flows.backups import LONGEST, opened
+from flows.run_audit import audited
 from tasks.changes import await_health, check_compose, put_back_files, replace_file, run_change, save_files
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
@@ -98,12 +99,20 @@ async def guarded_change(name: str, dry_run: bool = True, undo: str | None = Non
         if dry_run:
             result = await _said(made, undo)
         else:
-            with saved.locked():
-                result = await (_undone(made) if undo is not None else _made(made))
+            result = await _audited(made, undo)
         shown = made.course.shown(result)
         await keep_result(parts.runs, shown)
         await acreate_markdown_artifact(report(shown), key="guarded-change", description="How the last change went.")
     return shown if result in FINE else Failed(message=f"{result}: {made.course.message}", data=shown)
+
+
+async def _audited(change: Change, undo: str | None) -> Result:
+    what, about = "change.undone" if undo is not None else "change", f"{change.name}/{change.course.id}"
+    with change.saved.locked():
+        async with audited(change.parts.audit, what, about) as ended:
+            result = await (_undone(change) if undo is not None else _made(change))
+            ended |= {"outcome": "success" if result in FINE else "failure", "result": result}
+    return result
 
 
 async def _said(change: Change, undo: str | None) -> Result:

@@ -16,9 +16,11 @@ from core.errors import PilothouseError
 from core.expiring import Expiry
 from core.files import Tidied
 from core.keeping import Keeper
+from core.store.audit import Audit
 from core.store.base import Store
 from core.store.files import FileRecord, Files
 from core.store.runs import Runs
+from flows.run_audit import told
 from tasks.files import count_over, drop_orphans, expire_batch, tidy_store
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
@@ -79,13 +81,13 @@ def files_for(settings: Settings, store: Store) -> KeptFiles:
 
 
 @asynccontextmanager
-async def expiring(settings: Settings) -> AsyncIterator[tuple[Expiry, Runs]]:
+async def expiring(settings: Settings) -> AsyncIterator[tuple[Expiry, Runs, Audit]]:
     """What the flow works with, until the block ends."""
     store = Store.from_settings(settings.database, application="pilothouse flows")
     storage = file_storage(settings)
     try:
         expiry = Expiry(Files(store), storage, days=settings.files.retention_days, ours=all_ours(storage))
-        yield expiry, Runs(store)
+        yield expiry, Runs(store), Audit(store)
     finally:
         await store.aclose()
 
@@ -100,7 +102,7 @@ async def expire_files(dry_run: bool = True) -> dict[str, Any]:
     Args:
         dry_run: Only count what would be deleted. The nightly run turns it off and deletes.
     """
-    async with expiring(load_settings()) as (expiry, runs):
+    async with expiring(load_settings()) as (expiry, runs, audit):
         over = await count_over(expiry)
         result = {
             "files": over if dry_run else await _expired(expiry, over),
@@ -108,6 +110,8 @@ async def expire_files(dry_run: bool = True) -> dict[str, Any]:
             "unfinished": 0 if dry_run else await tidy_store(expiry),
             "dryRun": dry_run,
         }
+        if not dry_run and (result["files"] or result["orphans"]):
+            await told(audit, "files.expired", "success", "files", **result)
         await keep_result(runs, result)
         await acreate_markdown_artifact(_report(result), key="expire-files", description="What the last expiry deleted.")
     return result

@@ -18,7 +18,7 @@ async def preflight() -> dict[str, Any]:
     """Looks at everything that a production installation needs: secrets, TLS, backups, alerts, containers, files.
 
     What is wrong does not fail the run: the result and the run's artifact say for each item what is and what to do. The compose
-    files that are looked at are those of the changes that are configured.
+    files that are looked at are those of [preflight] and of the changes that are configured.
     """
     settings = load_settings()
     store = Store.from_settings(settings.database, application="pilothouse flows")

@@ -74,8 +74,9 @@ async def preflighted(settings: Settings, given: Sequence[Sequence[str]]) -> lis
 
 
 def compose_files(settings: Settings) -> list[list[str]]:
-    """Those of the changes that are configured, a project each."""
-    return [list(each) for each in dict.fromkeys(tuple(map(str, one.compose)) for one in settings.changes.values()) if each]
+    """Those of ``[preflight]`` and of the changes that are configured, a project each."""
+    given = (settings.preflight.compose, *(one.compose for one in settings.changes.values()))
+    return [list(each) for each in dict.fromkeys(tuple(map(str, files)) for files in given) if each]
 
 
 def _now() -> datetime:

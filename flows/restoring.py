@@ -20,10 +20,12 @@ from core.backups.place import Fingerprint, Inspection, Place
 from core.config import Settings, load_settings
 from core.errors import NotFound, PilothouseError
 from core.files import ObjectStore
+from core.store.audit import Audit
 from core.store.backups import BackupRecord, Backups
 from core.store.base import Store
 from core.store.drills import Drills
 from core.store.runs import Runs
+from flows.run_audit import audited
 from tasks.restores import Bytes, check_part, clear_target, compare_target, inspect_target, require_extensions, restore_part
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result
@@ -40,6 +42,7 @@ class Parts:
     backups: Backups
     drills: Drills
     runs: Runs
+    audit: Audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, until the block ends."""
     store = Store.from_settings(settings.database, application="pilothouse flows")
     try:
-        yield Parts(settings, BackupStore.from_settings(settings).objects, Backups(store), Drills(store), Runs(store))
+        yield Parts(
+            settings, BackupStore.from_settings(settings).objects, Backups(store), Drills(store), Runs(store), Audit(store)
+        )
     finally:
         await store.aclose()
 
@@ -84,13 +89,21 @@ async def restore(
         chosen = place_for(settings, target)
         require_consent(settings, target, replace=replace, confirm=confirm)
         place = as_target(place_of(f"targets.{target}", chosen, settings), manifest)
-        await _made_room(parts, manifest, place, target, only, replace)
-        restored = await put_back(parts, manifest, place, target, only)
-        result = _told(record, target, only, restored)
-        await keep_result(parts.runs, result)
-        await acreate_markdown_artifact(_report(result), key="restore", description="The last restore.")
-        restored.comparison.require_good(target)
+        said = {"source": record.source, "target": target, "only": only, "replace": replace, **opened_with(manifest)}
+        async with audited(parts.audit, "restore", record.id, **said) as ended:
+            await _made_room(parts, manifest, place, target, only, replace)
+            restored = await put_back(parts, manifest, place, target, only)
+            result = _told(record, target, only, restored)
+            ended["result"] = result["result"]
+            await keep_result(parts.runs, result)
+            await acreate_markdown_artifact(_report(result), key="restore", description="The last restore.")
+            restored.comparison.require_good(target)
     return result
+
+
+def opened_with(manifest: Manifest) -> dict[str, bool]:
+    """Whether the secret key of backups is used to read it, for the audit log."""
+    return {"identityUsed": any(part.encryption != "none" for part in manifest.parts)}
 
 
 async def restored_from(parts: Parts, record: BackupRecord) -> Manifest:

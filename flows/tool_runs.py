@@ -18,6 +18,7 @@ from core.store.tool_runs import CallOutcome, ToolRuns
 from core.tools.running import RunningCall
 from core.tools.shelf import shelf
 from core.tools.tool import Bench
+from flows.auditing import AuditNotes
 from flows.files import files_for
 from flows.ledger import TurnLedger
 from flows.workbench import bench_for
@@ -36,6 +37,7 @@ class Tooling:
     keeper: Keeper
     bench: Bench
     ledger: TurnLedger
+    notes: AuditNotes
 
     async def taken(self, tool_id: str, input_id: str) -> RunningCall:
         """The kept inputs as a call of this process. Raises what ``ToolRuns.take`` raises."""
@@ -46,7 +48,9 @@ class Tooling:
         except InputInvalid as error:  # kept for an earlier release of the tool
             await self.runs.finish(run.id, self.boot_id, CallOutcome("failed", error=told(error)))
             raise
-        return RunningCall(run, tool=tool, inputs=inputs, bench=self.bench, keeper=self.keeper, runs=self.runs)
+        return RunningCall(
+            run, tool=tool, inputs=inputs, bench=self.bench, keeper=self.keeper, runs=self.runs, told=self.notes.call
+        )
 
 
 @asynccontextmanager
@@ -60,7 +64,8 @@ async def tooling(settings: Settings) -> AsyncGenerator[Tooling, None]:
         await ledger.start()
         stack.push_async_callback(ledger.stop)
         bench = await stack.enter_async_context(bench_for(settings, workers=1))
-        yield Tooling(boot_id, store, ToolRuns(store), files_for(settings, store).keeper, bench, ledger)
+        notes = AuditNotes(store, settings.audit.content, "flow:tool_run")
+        yield Tooling(boot_id, store, ToolRuns(store), files_for(settings, store).keeper, bench, ledger, notes)
 
 
 @flow(name="tool_run", flow_run_name="{tool_id}", persist_result=False, result_storage=NOWHERE, timeout_seconds=900)

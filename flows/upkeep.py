@@ -10,11 +10,13 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
 
 from core.config import Settings, load_settings
+from core.store.audit import Audit
 from core.store.base import Store
 from core.store.runs import Runs
 from core.store.samples import Samples
 from core.store.services import Sweeps
 from core.store.upkeep import Purged, Upkeep
+from flows.run_audit import told
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
 from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch, purge_tool_runs, thin_samples
@@ -33,6 +35,7 @@ class Parts:
     samples: Samples
     sweeps: Sweeps
     prefect: PrefectClient
+    audit: Audit
 
 
 @asynccontextmanager
@@ -42,7 +45,7 @@ async def opened() -> AsyncIterator[Parts]:
     store = Store.from_settings(settings.database, application="pilothouse flows")
     try:
         async with get_client() as client:
-            yield Parts(settings, Upkeep(store), Runs(store), Samples(store), Sweeps(store), client)
+            yield Parts(settings, Upkeep(store), Runs(store), Samples(store), Sweeps(store), client, Audit(store))
     finally:
         await store.aclose()
 
@@ -76,6 +79,8 @@ async def purge_history(dry_run: bool = True) -> dict[str, Any]:
             "taskRuns": task_runs,
             "dryRun": dry_run,
         }
+        if not dry_run and any((purged.sessions, purged.turns, task_runs)):
+            await told(parts.audit, "history.purged", "success", "conversations", **result)
         await keep_result(parts.runs, result)
         await acreate_markdown_artifact(_report(result), key="purge-history", description="What the last upkeep deleted.")
     return result

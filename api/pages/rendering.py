@@ -20,13 +20,14 @@ HERE = Path(__file__).parent
 STYLE = "".join(line.strip() for line in (HERE / "status.css").read_text(encoding="utf-8").splitlines())
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{base64.b64encode(sha256(STYLE.encode()).digest()).decode()}'; img-src data:;"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-"""The Content-Security-Policy of every page: our own style by its hash, the icon, and nothing else."""
+"""The Content-Security-Policy of every page: our own style by its hash, the icon, the form that logs out, and nothing else."""
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    # Other sites are told nothing; to us a form has to say where it comes from.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Vary": "Accept-Language",
 }
@@ -49,6 +50,8 @@ class Look:
     refresh: int = 30
     query: tuple[tuple[str, str], ...] = ()
     """What the address says already, which links keep."""
+    user: str = ""
+    """Whose login a browser shows the page by, for the button that ends it; empty for others."""
 
 
 @cache

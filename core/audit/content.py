@@ -1,6 +1,7 @@
 """What the audit log keeps of what people wrote and got: by policy all of it, its hash, or nothing."""
 
 import hashlib
+from json import dumps
 from typing import Any, Literal
 
 import orjson
@@ -14,7 +15,10 @@ def shown(name: str, value: object, policy: Policy) -> dict[str, Any]:
     """``{name: value}``, or ``{nameSha256: …, nameBytes: …}`` of its canonical JSON, or nothing."""
     if policy == "none":
         return {}
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
-    if policy == "full" and len(text) <= LONGEST:
+    try:
+        text, whole = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str), policy == "full"
+    except TypeError:  # half a character, which no text in the database can hold
+        text, whole = dumps(value, sort_keys=True, default=str).encode(), False
+    if whole and len(text) <= LONGEST:
         return {name: value}
     return {f"{name}Sha256": hashlib.sha256(text).hexdigest(), f"{name}Bytes": len(text)}

@@ -28,6 +28,24 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class By:
+    """Who does something, and from where: a token's id or ``user:ID``; ``os:NAME`` at a command line, ``flow:NAME`` in a run."""
+
+    actor: str
+    name: str = ""
+    address: str = ""
+    request_id: str = ""
+
+    def entry(self, action: str, outcome: Outcome = "success", about: str = "", /, **details: Any) -> Entry:
+        """What they did to ``about``, as a line of the log."""
+        return Entry(action, outcome, self.actor, self.name, self.address, about, self.request_id, details)
+
+
+OURSELVES = By("system")
+"""What Pilothouse does by itself at a start."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """An entry as it is kept. ``batch`` is the seal that it stands under, None for at most some seconds."""
 

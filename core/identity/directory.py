@@ -1,9 +1,10 @@
 """Who vouches for people besides our own table: what a company's directory answers to a name and a password."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.settings_access import Role
+from core.settings_access import ROLES, Role, placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,9 @@ class Person:
     name: str
     role: Role
     groups: tuple[str, ...] = ()
+    """Names of their groups; a directory's by their DNs and by their common names."""
+    places: Mapping[str, Role] = field(default_factory=dict)
+    """The workspaces that the configuration gives to their groups, with the role there."""
 
 
 class Directory(Protocol):
@@ -28,3 +32,21 @@ class Directory(Protocol):
 
         Raises ``DirectoryUnavailable`` when no server answers.
         """
+
+
+def places_of(workspaces: Mapping[str, str], groups: Collection[str]) -> dict[str, Role]:
+    """Of what the configuration says of groups (``"eng" = "research:operator"``), what holds for somebody in these."""
+    names = {group.lower() for group in groups}
+    found: dict[str, Role] = {}
+    for group, said in workspaces.items():
+        if group.lower() in names:
+            workspace, role = placed(said)
+            found[workspace] = max(found.get(workspace, role), role, key=ROLES.index)
+    return found
+
+
+def names_of(source: str, groups: Collection[str]) -> list[str]:
+    """The names by which the groups may be invited: ``eng`` from anywhere, ``oidc:keycloak:eng`` from there alone."""
+    names = {group.lower() for group in groups}
+    plain = {name for name in names if not name.startswith(("ldap:", "oidc:"))}
+    return sorted(plain | {f"{source}:{name}" for name in names})

@@ -5,7 +5,8 @@ from hashlib import sha256
 from time import monotonic
 
 from core.identity.oidc import IdentityProvider, LoginsElsewhere
-from core.identity.signing_in import FRESH_SECONDS, SigningIn
+from core.identity.remembered import FRESH_SECONDS
+from core.identity.signing_in import SigningIn
 from core.store.access import Principal
 
 REMEMBERED = 10_000

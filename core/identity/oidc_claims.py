@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from core.errors import LoginRefused
-from core.identity.directory import Person
+from core.identity.directory import Person, places_of
 from core.settings_access import ROLES, Role
 from core.settings_oidc import OidcSettings
 
@@ -22,7 +22,7 @@ def person_of(settings: OidcSettings, claims: Claims) -> Person:
     _let_in(settings, claims, email, groups)
     said = [role for group, role in settings.groups.items() if group in groups]
     role: Role = max([settings.role, *said], key=ROLES.index)
-    return Person(stored(subject), email, _name(claims) or email or subject, role, groups)
+    return Person(stored(subject), email, _name(claims) or email or subject, role, groups, places_of(settings.workspaces, groups))
 
 
 def stored(subject: str) -> str:

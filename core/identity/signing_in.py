@@ -10,13 +10,14 @@ import structlog
 from core.audit.entry import Entry, Outcome
 from core.errors import LoginRefused, TooManyAttempts, Unauthorized
 from core.identity.access_tokens import AccessTokens
-from core.identity.directory import Directory, Person
+from core.identity.directory import Directory, Person, names_of
 from core.identity.passwords import Passwords
 from core.identity.remembered import FRESH_SECONDS, Remembered
 from core.settings_access import AccessSettings, Role
 from core.store.access import Principal
 from core.store.base import Store
 from core.store.logins import Guesses, Kind, Logins, Reused, Standing, login_of
+from core.store.members import Members
 from core.store.users import LOCAL, User, Users
 from core.workspaces import DEFAULT
 
@@ -31,6 +32,10 @@ SCOPES: dict[Role, frozenset[str]] = {
     "operator": frozenset({"read", "chat", "tools", "plugin", "alerts", "heartbeat", "flows:*"}),
     "admin": frozenset({"admin"}),
 }
+MANAGE = "manage"
+"""The scope to let people and programs into a workspace: its administrators have it there, and no token ever."""
+SCOPES_THERE: dict[Role, frozenset[str]] = SCOPES | {"admin": SCOPES["operator"] | {MANAGE}}
+"""What a role in a workspace allows. Its administrator is not the installation's."""
 WRONG = "The name or the password is not right."
 
 
@@ -61,6 +66,7 @@ class SigningIn:
         directory_seconds: float = 0.0,
     ) -> None:
         self._users = Users(store)
+        self._members = Members(store)
         self._logins = Logins(store, settings.login_days)
         self._guesses = Guesses(store, settings.lockout_minutes)
         self._attempts = settings.attempts
@@ -98,10 +104,18 @@ class SigningIn:
     async def vouched(self, source: str, person: Person) -> Principal | None:
         """What somebody may do for whom another provider's token speaks; None for one who is disabled here."""
         user = await self._met(source, person)
-        return None if user.disabled else principal(Standing(user.id, user.role, user.name))
+        return None if user.disabled else principal(await self._standing_of(user))
 
     async def _met(self, source: str, person: Person) -> User:
-        return await self._users.met(source, person.subject, person.email, person.name, person.role)
+        user = await self._users.met(source, person.subject, person.email, person.name, person.role)
+        settled = await self._members.settle(user.id, names_of(source, person.groups), person.places)
+        if settled.changed:
+            self.forget()
+        return user
+
+    async def _standing_of(self, user: User) -> Standing:
+        places = (await self._members.of(user.id))[user.id]
+        return Standing(user.id, user.role, user.name, places, user.login, user.email)
 
     async def _begun(self, user: User, kind: Kind, address: str, agent: str) -> Login:
         login, renewal = await self._logins.start(user.id, kind, address, agent)
@@ -140,7 +154,7 @@ class SigningIn:
         user = await self.who(username, password, address)
         if self._basic.is_news(user.id, address):
             await self._keep(_entry("login", "success", user, address, kind="basic"))
-        standing = Standing(user.id, user.role, user.name, login=user.login, email=user.email)
+        standing = await self._standing_of(user)
         self._basic.put(key, standing, local=user.source == LOCAL)
         return standing
 
@@ -239,9 +253,16 @@ def principal(standing: Standing) -> Principal:
     caller = f"user:{standing.user_id}"
     if standing.role == "admin":
         return Principal(caller, standing.name, SCOPES["admin"])
-    places = {name: SCOPES[_role(role)] for name, role in (standing.places or {DEFAULT: standing.role}).items()}
+    scopes = {name: SCOPES_THERE[_role(role)] for name, role in standing.places.items()}
+    places = scopes or {DEFAULT: SCOPES[_role(standing.role)]}
     first = DEFAULT if DEFAULT in places else min(places)
     return Principal(caller, standing.name, places[first], first, places)
+
+
+def role_at(standing: Standing, workspace: str) -> Role:
+    """A user's role for programs that know nothing of workspaces: ``admin`` is the installation's administrator alone."""
+    role = _role(standing.places.get(workspace, standing.role))
+    return "admin" if standing.role == "admin" else "operator" if role == "admin" else role
 
 
 def _role(name: str) -> Role:

@@ -1,7 +1,8 @@
 """The audit log in the database: entries added, read and sealed, never changed.
 
-Adding takes one insert and no lock. Entries are sealed by one process at a time, some seconds later, in the order of their
-numbers; one that commits later than its number suggests goes into the next batch.
+Adding takes one insert and no lock, from any process, also within the transaction of what an entry tells of. Entries are sealed
+by one process at a time, some seconds later, in the order of their numbers; one that commits later than its number suggests goes
+into the next batch.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,10 +12,12 @@ from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Identity, Index, Integer, LargeBinary, Text, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.audit.chain import BEGINNING, batch_digest, is_signed, signature
 from core.audit.entry import Entry, Kept
+from core.audit.head import Seal
 from core.store.base import Base, Store
 from core.store.keepable import as_json, keepable
 
@@ -62,28 +65,22 @@ class SealRow(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
-    """A batch that was just sealed."""
-
-    number: int
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What checking the whole log has shown. ``wrong`` are sentences, one for each batch that is not as it was sealed."""
+    """What checking the whole log has shown. ``wrong`` are sentences, one for each batch that is not as it was sealed.
+
+    ``since``: of when the oldest entry is that is not sealed yet.
+    """
 
     batches: int
     entries: int
     unsealed: int
     wrong: tuple[str, ...]
+    since: datetime | None = None
 
 
 _COLUMNS = tuple(getattr(AuditRow, name) for name in Kept.__dataclass_fields__)
-_ADD = text("""
-    INSERT INTO pilothouse.audit (action, outcome, actor, actor_name, address, object, request_id, details)
-    VALUES (:action, :outcome, :actor, :actor_name, :address, :object, :request_id, CAST(:details AS jsonb))
-""")
+# Of what had to wait for the database, ``ago`` tells the time by the database's own clock.
+_ADD = text("SELECT pilothouse.add_to_audit(CAST(:entries AS jsonb))")
 _HEAD = text("SELECT batch, digest FROM pilothouse.audit_seals ORDER BY batch DESC LIMIT 1")
 _MARK = text("UPDATE pilothouse.audit SET batch = :batch WHERE seq = ANY(:seqs)")
 _SEAL = text("""
@@ -96,20 +93,12 @@ class Audit:
     """Questions about the audit log."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.system
 
-    async def note(self, *entries: Entry) -> None:
-        """Keep entries."""
-        rows: list[dict[str, str | None]] = [
-            {
-                **{name: keepable(str(getattr(entry, name)))[:1000] for name in Entry.__dataclass_fields__ if name != "details"},
-                "details": as_json(dict(entry.details)),
-            }
-            for entry in entries
-        ]
+    async def note(self, *entries: Entry, ago: Sequence[float] = ()) -> None:
+        """Keep entries, in one statement; ``ago``: how many seconds ago each happened."""
         async with self._store.single() as connection:
-            for row in rows:
-                await connection.execute(_ADD, row)
+            await noted(connection, *entries, ago=ago)
 
     async def page(
         self,
@@ -158,6 +147,15 @@ class Audit:
             await connection.execute(_SEAL, values | {"first_at": min(times), "last_at": max(times)})
         return Seal(number, digest)
 
+    async def holds(self, seal: Seal) -> bool:
+        """Whether a batch that was sealed is still there as it was; one whose entries have expired counts as there."""
+        asked = text(
+            "SELECT coalesce(:batch < min(batch) FILTER (WHERE checkpoint), false)"
+            " OR bool_or(batch = :batch AND digest = :digest) FROM pilothouse.audit_seals"
+        )
+        async with self._store.single() as connection:
+            return bool((await connection.execute(asked, {"batch": seal.number, "digest": seal.digest})).scalar())
+
     async def verify(self, keys: Sequence[str], head: Seal | None = None) -> Verdict:
         """Recompute the whole chain; ``keys`` are the signing key and those of before, ``head`` a seal known from elsewhere."""
         wrong: list[str] = []
@@ -182,13 +180,14 @@ class Audit:
             previous, expected, batches = digest, seal.batch + 1, batches + 1
         if head is not None and head.number >= expected:
             wrong.append(f"Batches {expected} to {head.number} are missing: the newest entries are gone.")
-        count = select(func.count()).select_from(AuditRow)
+        waiting = select(func.count(), func.min(AuditRow.at)).where(AuditRow.batch.is_(None))
+        beyond = select(func.count()).select_from(AuditRow).where(AuditRow.batch >= expected)
         async with self._store.single() as connection:
-            unsealed = (await connection.execute(count.where(AuditRow.batch.is_(None)))).scalar() or 0
-            orphans = (await connection.execute(count.where(AuditRow.batch >= expected))).scalar() or 0
+            unsealed, since = (await connection.execute(waiting)).one()._tuple()
+            orphans = (await connection.execute(beyond)).scalar() or 0
         if orphans:
             wrong.append(f"{orphans} entries stand under batches that are missing.")
-        return Verdict(batches, entries, unsealed, tuple(wrong))
+        return Verdict(batches, entries, unsealed, tuple(wrong), since)
 
     async def expire(self, before: datetime, key: str) -> int:
         """Delete the entries of whole batches that ended before then; how many. Their last seal stays, signed as a checkpoint."""
@@ -224,3 +223,17 @@ class Audit:
         wanted = select(*_COLUMNS).where(AuditRow.batch == number).order_by(AuditRow.seq)
         async with self._store.single() as connection:
             return [Kept(*row) for row in await connection.execute(wanted)]
+
+
+async def noted(connection: AsyncConnection, *entries: Entry, ago: Sequence[float] = ()) -> None:
+    """Keep entries on the connection, and so in the transaction, of what they tell of."""
+    rows = [
+        {
+            **{name: keepable(str(getattr(entry, name)))[:1000] for name in Entry.__dataclass_fields__ if name != "details"},
+            "details": dict(entry.details),
+            "ago": ago[number] if ago else 0.0,
+        }
+        for number, entry in enumerate(entries)
+    ]
+    if rows:
+        await connection.execute(_ADD, {"entries": as_json(rows)})

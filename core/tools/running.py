@@ -5,7 +5,7 @@ Knows nothing of HTTP or Prefect: whoever runs ``attempt`` decides when to try a
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -25,10 +25,14 @@ LIMIT = 120.0
 STOPPED = "The server was stopped while the tool ran; call it again."
 CANCELLED = "The turn that called the tool was stopped."
 BROKE = "Something went wrong inside the tool; Pilothouse's log has the details under its run."
+Told = Callable[["RunningCall"], Awaitable[None]]
 
 
 class RunningCall:
-    """One call of this process, from its row to its outcome. A later attempt goes on where the one before failed."""
+    """One call of this process, from its row to its outcome. A later attempt goes on where the one before failed.
+
+    ``told`` is awaited with the call once it has ended, before whoever called hears of the end.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class RunningCall:
         bench: Bench,
         keeper: Keeper,
         runs: ToolRuns,
+        told: Told | None = None,
     ) -> None:
         self.id = run.id
         self.run = run
@@ -51,6 +56,7 @@ class RunningCall:
         self._bench = bench
         self._keeper = keeper
         self._runs = runs
+        self._told = told
         self._made: Mapping[str, Any] | None = None
         self._taken: dict[File, Keeping] = {}
         self._urls: dict[File, str] = {}
@@ -191,7 +197,11 @@ class RunningCall:
             self._error, self.unkept = ToolFailed(BROKE), True
             self.outcome = self._as_it_ended()
         finally:
-            self.ended.set()
+            try:
+                if self._told is not None:
+                    await self._told(self)
+            finally:
+                self.ended.set()
 
     def _as_it_ended(self) -> CallOutcome:
         flow_run_id, task_run_id = self._tracked

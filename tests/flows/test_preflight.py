@@ -18,6 +18,8 @@ FILE = """
 [changes.update]
 commands = [["{hook}"]]
 compose = ["compose.yaml"]
+[preflight]
+compose = ["platform.yaml", "platform.override.yaml"]
 [hooks.before]
 command = ["{hook}"]
 """
@@ -34,10 +36,15 @@ async def test_it_keeps_what_it_found_and_draws_a_table(
     monkeypatch.setenv("PILOTHOUSE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("JWT_SECRET", "your-super-secret-jwt-key-change-this-in-production")
     monkeypatch.chdir(tmp_path)
-    assert compose_files(load_settings()) == [[str(tmp_path / "compose.yaml")]]
+    for name, image in (("platform.yaml", "redis:8.2.1"), ("platform.override.yaml", "redis:latest")):
+        (tmp_path / name).write_text(f"name: platform\nservices: {{store: {{image: '{image}'}}}}\n", encoding="utf-8")
+    platform = [str(tmp_path / name) for name in ("platform.yaml", "platform.override.yaml")]
+    assert compose_files(load_settings()) == [platform, [str(tmp_path / "compose.yaml")]]
     result = await preflight()
     found = {each["id"]: each["status"] for each in result["items"]}
     assert (found["jwt_secret"], found["hook_scripts"], found["image_tags"], found["clock"]) == ("fail", "fail", "fail", "pass")
+    (tags,) = (each["message"] for each in result["items"] if each["id"] == "image_tags")
+    assert ("store" in tags, "web" in tags) == (True, True), tags
     assert result["fail"] == list(found.values()).count("fail")
     async with get_client() as client:
         (artifact,) = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=1)

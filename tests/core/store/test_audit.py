@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from core.audit.entry import Entry, as_ecs
+from core.audit.head import Seal
 from core.config import DatabaseSettings
-from core.store.audit import Audit, Seal
+from core.store.audit import Audit
 from core.store.base import Store
 
 KEY = "the key of this test"
