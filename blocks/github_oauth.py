@@ -51,7 +51,7 @@ class GithubOauth:
         if not isinstance(user, dict) or not isinstance(user.get("id"), int):
             raise self._invalid("user")
         claims = {"sub": str(user["id"]), "name": user.get("name") or user.get("login"), "email": await self._email(token)}
-        if self._settings.groups or self._settings.required_group is not None:
+        if self._settings.asks_groups:
             claims["groups"] = await self._groups(token)
         return person_of(self._settings, claims)
 

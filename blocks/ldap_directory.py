@@ -6,6 +6,7 @@ entry found. An empty password would be an anonymous bind, which succeeds, so it
 
 import asyncio
 import hmac
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from ldap3.utils.conv import escape_filter_chars
 from blocks.ldap_trust import LdapTrust
 from core.config import Settings
 from core.errors import DirectoryUnavailable
-from core.identity.directory import Person
+from core.identity.directory import Person, places_of
 from core.identity.fastgpt_ldap import merged
 from core.settings_access import ROLES, LdapSettings, Role
 
@@ -95,7 +96,7 @@ class LdapDirectory:
             entry = self._entry(connection, username)
             if entry is None or _disabled(entry) or not self._takes(server, entry["dn"], password):
                 return None
-            groups = self._groups(connection, entry)
+            groups = _named(self._groups(connection, entry))
             role = self._role(connection, entry["dn"], groups)
         finally:
             _end(connection)
@@ -163,19 +164,19 @@ class LdapDirectory:
             raise DirectoryUnavailable("A filter of [ldap] is malformed: correct search_filter or admin_filter.") from error
         return [each for each in connection.response or [] if each.get("type") == "searchResEntry"]
 
-    def _groups(self, connection: Connection, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    def _groups(self, connection: Connection, entry: Mapping[str, Any]) -> list[str]:
         """DNs of its groups: as the entry itself tells, else as the groups do."""
         told = _values(entry, "memberOf")
-        if not told and (self._settings.groups or self._settings.required_group):
+        if not told:
             member = escape_filter_chars(entry["dn"])
             base = self._settings.search_base.partition("DC=")
             wanted = f"(|(member={member})(uniqueMember={member}))"
             told = [each["dn"] for each in self._found(connection, f"{base[1]}{base[2]}" or base[0], wanted, SUBTREE, ["1.1"])]
-        return tuple(told)
+        return told
 
     def _role(self, connection: Connection, dn: str, groups: Sequence[str]) -> Role | None:
         """The most that its groups and the filter for administrators say; None for someone who may not log in."""
-        names = {name for group in groups for name in (group.lower(), _common_name(group))}
+        names = {group.lower() for group in groups}
         required = self._settings.required_group
         if required is not None and required.lower() not in names:
             return None
@@ -187,7 +188,8 @@ class LdapDirectory:
     def _met(self, entry: Mapping[str, Any], username: str, groups: tuple[str, ...], role: Role) -> Person:
         email, name = _values(entry, self._settings.email), _values(entry, self._settings.name)
         subject = next((value for attribute in NAMES for value in _values(entry, attribute)), username).lower()
-        return Person(subject, email[0] if email else "", name[0] if name else subject, role, groups)
+        places = places_of(self._settings.workspaces, groups)
+        return Person(subject, email[0] if email else "", name[0] if name else subject, role, groups, places)
 
 
 def ldap_directory(settings: Settings) -> LdapDirectory | None:
@@ -216,6 +218,17 @@ def _disabled(entry: Mapping[str, Any]) -> bool:
     return bool(flags & DISABLED) or any(value.lower() != "false" for lock in LOCKS for value in _values(entry, lock))
 
 
+def _named(dns: Sequence[str]) -> tuple[str, ...]:
+    """Groups by their DNs and by their common names."""
+    return (*dns, *(_common_name(dn) for dn in dns))
+
+
 def _common_name(dn: str) -> str:
-    first = dn.split(",", 1)[0]
-    return first.partition("=")[2].lower()
+    """RFC 4514: characters are escaped by a backslash, or as their bytes."""
+    first = re.split(r"(?<!\\),", dn, maxsplit=1)[0].partition("=")[2]
+    plain = re.sub(r"(?:\\[0-9A-Fa-f]{2})+", lambda found: _decoded(found[0]), first)
+    return re.sub(r"\\(.)", r"\1", plain)
+
+
+def _decoded(escaped: str) -> str:
+    return bytes.fromhex(escaped.replace("\\", "")).decode("utf-8", "replace")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from core.settings_types import ExistingFile, Section, secret
+from core.settings_types import ExistingFile, Section, secret, workspace_name
 
 Role = Literal["viewer", "member", "operator", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "member", "operator", "admin")
@@ -38,6 +38,22 @@ def ldap_url(value: str) -> str:
     if scheme.lower() not in ("ldap", "ldaps") or not host.strip("/") or "@" in host:
         raise ValueError("expected an address such as ldaps://dc1.example.com:636")
     return value.strip().rstrip("/")
+
+
+def placed(value: str) -> tuple[str, Role]:
+    """``research`` or ``research:operator`` as the workspace and the role there. Raises ``ValueError``."""
+    name, colon, said = value.strip().partition(":")
+    role = next((each for each in ROLES if each == (said if colon else "member")), None)
+    if role is None:
+        raise ValueError(f"expected a workspace, and a role after a colon where it is not member: {', '.join(ROLES)}")
+    return workspace_name(name), role
+
+
+def _placement(value: str) -> str:
+    return ":".join(placed(value))
+
+
+Placement = Annotated[str, AfterValidator(_placement)]
 
 
 class AccessSettings(Section):
@@ -90,6 +106,8 @@ class LdapSettings(Section):
     """Of a user whom no group says more of."""
     groups: dict[str, Role] = Field(default={})
     """Role by group: a group's DN or its common name."""
+    workspaces: dict[str, Placement] = Field(default={})
+    """Workspace by group, with a role there after a colon (else member): ``eng = "research:operator"``."""
     required_group: str | None = None
     """Only its members may log in."""
     email: str = "mail"

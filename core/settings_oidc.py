@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from core.addresses import http_url
-from core.settings_access import Role
+from core.settings_access import Placement, Role
 from core.settings_types import HttpUrl, Section
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -68,6 +68,8 @@ class OidcSettings(Section):
     """Of a user whom no group says more of."""
     groups: dict[str, Role] = Field(default={})
     """Role by group, exactly as the claim has it."""
+    workspaces: dict[str, Placement] = Field(default={})
+    """Workspace by group, with a role there after a colon (else member): ``eng = "research:operator"``."""
     required_group: str | None = None
     """Only its members may log in."""
     required_claims: dict[str, str] = Field(default={})
@@ -95,7 +97,12 @@ class OidcSettings(Section):
         """What is asked for."""
         if self.scopes or self.kind == "oidc":
             return self.scopes or SCOPES
-        return (*GITHUB_SCOPES, GITHUB_GROUPS) if self.groups or self.required_group else GITHUB_SCOPES
+        return (*GITHUB_SCOPES, GITHUB_GROUPS) if self.asks_groups else GITHUB_SCOPES
+
+    @property
+    def asks_groups(self) -> bool:
+        """Whether GitHub is asked for somebody's groups, which takes a scope more."""
+        return bool(self.groups or self.workspaces or self.required_group or GITHUB_GROUPS in self.scopes)
 
     def outward(self, url: str) -> str:
         """The address that we ask ourselves for one of the issuer's."""

@@ -73,7 +73,7 @@ class Workspaces:
             async with self._store.single() as connection:
                 asked = select(WorkspaceRow.name).where(WorkspaceRow.name == name)
                 if (await connection.execute(asked)).one_or_none() is None:
-                    raise _unknown()
+                    raise no_such_workspace()
             self._known[name] = monotonic()
 
     async def create(self, name: str, title: str = "") -> Workspace:
@@ -94,5 +94,6 @@ class Workspaces:
             return [Workspace(*row) for row in rows]
 
 
-def _unknown() -> NotFound:
+def no_such_workspace() -> NotFound:
+    """What is said of one that is not there, or not the asker's."""
     return NotFound("No such workspace; `pilothouse workspace list` shows those there are.")

@@ -70,6 +70,8 @@ def served(
         {client}
         label = "Our <own>"
         groups = {{ operators = "operator", "/admins" = "admin" }}
+        groups_claims = ["groups", "roles", "owner"]
+        workspaces = {{ Physics = "research", leads = "research:admin", "our-company" = "sales:viewer" }}
         [oidc.members]
         issuer = "{own.url}"
         {client}
@@ -313,6 +315,21 @@ async def test_github(browser: httpx.AsyncClient, own: Provider) -> None:
     assert (await logged_in(browser, own, "github")).status_code == 403
     del own.answers["/api/v3/user"]
     assert (await logged_in(browser, own, "github")).status_code == 400
+
+
+async def test_groups_and_casdoors_organisation_decide_the_workspaces(browser: httpx.AsyncClient, own: Provider) -> None:
+    await logged_in(browser, own, sub="gina", groups=["physics", {"name": "leads"}], owner="our-company")
+    said = (await me(browser)).json()
+    assert "manage" in said["scopes"]
+    assert "admin" not in said["scopes"], "the administrator of a workspace is not the installation's"
+    elsewhere = {name: (await browser.get("/auth/me", headers={"X-Workspace": name})) for name in ("sales", "default", "no")}
+    assert elsewhere["sales"].json()["scopes"] == ["read"]
+    assert (elsewhere["default"].status_code, elsewhere["no"].status_code) == (403, 403)
+    token = own.signed(sub="gina", groups=["physics"])
+    assert (await me(browser, token)).json()["scopes"] == ["chat", "read", "tools"]
+    assert (await me(browser)).json()["scopes"] == ["chat", "read", "tools"], "what the groups say now counts for every login"
+    await logged_in(browser, own, sub="gina", groups=["operators"])
+    assert "flows:*" in (await me(browser)).json()["scopes"], "in no workspace by name: in the default one by the role"
 
 
 async def test_bearer_tokens_of_a_provider(browser: httpx.AsyncClient, own: Provider, apart: Provider) -> None:

@@ -102,7 +102,7 @@ async def test_who_somebody_is(known: LdapDirectory) -> None:
     person = await known.person("ANN", WORD)
     assert person is not None
     assert (person.subject, person.name, person.email, person.role) == ("ann", "Ann 李", "ann@example.com", "member")
-    assert {group.partition(",")[0] for group in person.groups} == {"cn=Admins", "cn=Staff"}
+    assert {group.partition(",")[0] for group in person.groups} == {"cn=Admins", "cn=Staff", "Admins", "Staff"}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,14 @@ async def test_groups_and_the_filter_decide_the_role(directory: Slapd, authority
     assert await role("star*", groups={"staff": "operator"}, role="viewer") == "viewer"
     assert await role("star*", required_group="Staff") is None
     assert await role("carl", required_group="Staff") == "member"
+
+
+async def test_groups_decide_the_workspaces(directory: Slapd, authority: Authority) -> None:
+    places = {"STAFF": "research", f"cn=admins,{GROUPS.lower()}": "research:operator", "guests, all": "guests:viewer", "no": "no"}
+    known = LdapDirectory(settings(directory, authority, workspaces=places))
+    found = {name: person.places for name in ("ann", "carl", "star*") if (person := await known.person(name, WORD)) is not None}
+    known.close()
+    assert found == {"ann": {"research": "operator"}, "carl": {"research": "member", "guests": "viewer"}, "star*": {}}
 
 
 async def test_a_server_that_is_away_is_passed_over(directory: Slapd, authority: Authority) -> None:
