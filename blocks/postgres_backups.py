@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, ClassVar, Literal, TypeVar
@@ -13,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr
 
 from blocks.own_thread import cores, put_back
-from blocks.postgres_contents import Connection, LeftOut, clear, emptiness, fingerprint, fingerprint_like
+from blocks.postgres_contents import Connection, LeftOut, clear, emptiness, fingerprint, fingerprint_like, sees_workspaces
 from blocks.postgres_dumping import Dumping, opened_custom, opened_directory, opened_globals
 from blocks.postgres_restoring import Restoring, Target, require_extensions
 from blocks.postgres_session import connected, drop_databases, facts, make_database, names_of, size_of, snapshot
@@ -101,7 +102,8 @@ class PostgresServer(Block):
                 before = self._before(name)
                 counts |= {f"{before}{table}": count for table, count in found.counts.items()}
                 checksums |= {f"{before}{table}": word for table, word in found.checksums.items()}
-                parts.append(self._part(dumping, name, snapshots[name], inspection.size or 0))
+                seen = replace(dumping, workspaces=await sees_workspaces(connection))
+                parts.append(self._part(seen, name, snapshots[name], inspection.size or 0))
             yield Dump(parts, Fingerprint(counts, checksums))
 
     async def restore(self, part: str, form: str, stream: IO[bytes], only: str | None = None) -> None:

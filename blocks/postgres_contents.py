@@ -28,6 +28,12 @@ SET SESSION row_security = off; SET SESSION search_path = ''; SET SESSION TimeZo
 SET SESSION IntervalStyle = 'iso_8601'; SET SESSION extra_float_digits = 1; SET SESSION bytea_output = 'hex';
 SET SESSION lc_monetary = 'C'; SET SESSION client_min_messages = error;
 """
+# Policies of anybody else stop a backup, which would hold a part of the rows.
+_WORKSPACES = """
+SELECT pg_catalog.to_regproc('pilothouse.sees_every_workspace') IS NOT NULL AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relrowsecurity AND n.nspname <> 'pilothouse')
+"""
 _OURS = """
 n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_depend d WHERE d.objid = {oid} AND d.classid = {kind}::pg_catalog.regclass AND d.deptype = 'e')
@@ -97,6 +103,15 @@ async def prepare(connection: Connection) -> None:
     await connection.execute(_SESSION.format(locked=LOCKED).encode())
     if connection.info.server_version >= 170_000:
         await connection.execute("SET SESSION transaction_timeout = 0")
+    if await _one(connection, _WORKSPACES):
+        await connection.execute("SELECT pg_catalog.set_config('pilothouse.workspace', '*', false)")
+        if await sees_workspaces(connection):
+            await connection.execute("SET SESSION row_security = on")
+
+
+async def sees_workspaces(connection: Connection) -> bool:
+    """Whether the database is one of ours, of which this session sees every workspace through the policies of its tables."""
+    return bool(await _one(connection, _WORKSPACES)) and bool(await _one(connection, "SELECT pilothouse.sees_every_workspace()"))
 
 
 async def fingerprint(connection: Connection, left_out: LeftOut) -> Fingerprint:

@@ -30,6 +30,8 @@ class Dumping:
     left_out: LeftOut
     jobs: int
     scratch: Path | None
+    workspaces: bool = False
+    """The database is one of ours: read through the policies of its tables, and without what it grants, which it grants anew."""
 
     def custom(self, environment: dict[str, str], snapshot: str) -> Iterator[Stream]:
         """One archive, not compressed: the pipe does that faster than ``pg_dump``."""
@@ -63,6 +65,9 @@ class Dumping:
         left_out = [f"--exclude-table={pattern}" for pattern in self.left_out.tables]
         left_out += [f"--exclude-table-data={pattern}" for pattern in self.left_out.rows]
         waits = ("--no-password", f"--lock-wait-timeout={LOCKED * 1000}", f"--snapshot={snapshot}")
+        if self.workspaces:
+            how += ("--enable-row-security", "--no-privileges")
+            environment = environment | {"PGOPTIONS": f"{environment.get('PGOPTIONS', '')} -c pilothouse.workspace=*".strip()}
         return tool(self.programs, "pg_dump", (*how, "--compress=0", *waits, *left_out), environment)
 
 

@@ -51,8 +51,10 @@ def make_cluster(data: Path, seen: Path, programs: Programs, as_account: Mapping
 
 
 def _first_statements(passwords: Mapping[str, str]) -> str:
+    # Ours makes the roles that requests are asked as; see core.store.roles.
+    may = dict.fromkeys(OWNED_DATABASES, "") | {OWNED_DATABASES[0]: "CREATEROLE "}
     return "".join(
-        f"CREATE ROLE {name} LOGIN PASSWORD '{passwords[name]}';\nCREATE DATABASE {name} OWNER {name};\n"
+        f"CREATE ROLE {name} LOGIN {may[name]}PASSWORD '{passwords[name]}';\nCREATE DATABASE {name} OWNER {name};\n"
         for name in OWNED_DATABASES
     )
 

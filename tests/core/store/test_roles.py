@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from core.errors import ConfigurationInvalid
 from core.settings import DatabaseSettings
@@ -35,7 +36,8 @@ ROWS: dict[str, LiteralString] = {
 
 
 def plain(roles: Roles, role: str) -> str:
-    return cast("Any", getattr(roles, role)).set(drivername="postgresql").render_as_string(hide_password=False)
+    address: URL = getattr(roles, role)
+    return address.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @pytest.fixture
