@@ -96,10 +96,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """The parts, working, until the block ends. Raises ``ConfigurationInvalid``, ``DatabaseTooNew``, ``DatabaseUnavailable``."""
     boot_id = new_id()
     async with AsyncExitStack() as stack:
-        url = settings.database.url.get_secret_value() if settings.database.url else ""
-        await migrate(url)
-        store = Store.from_settings(settings.database, "pilothouse api", await prepared_roles(url))
-        stack.push_async_callback(store.aclose)
+        store = await _store(stack, settings)
         audit = _audit(stack, settings, store)
         tokens = Tokens(store, settings.auth_token.get_secret_value() if settings.auth_token else None)
         streams = streams_for(settings)
@@ -119,16 +116,14 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         toolbox = Toolbox.from_settings(settings, tool_calls)
         stack.push_async_callback(_drain, relay, link)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
+        ledger.on_orphans.append(audit.interrupted)
         conversations.on_end.append(ledger.note)
         tool_calls.on_end.append(ledger.keep_later)
-        ledger.on_orphans.append(audit.interrupted)
         await _keeping(stack, ledger, RunKeeper(boot_id, installation, store, open_runs, link, relay))
         stack.push_async_callback(open_runs.aclose)
         stack.push_async_callback(tool_calls.aclose, GRACE)
         stack.push_async_callback(conversations.aclose, GRACE)
         alerting = await _watching(stack, settings, store, Alerting(boot_id, settings, store, open_runs), link)
-        desk = Desk(boot_id, turns, Prompts(store), streams, models, toolbox)
-        desk.told = audit.turn
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
         yield Parts(
@@ -148,13 +143,21 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             tool_requests=ToolRequests(link, runs, ToolRuns(store)),
             files=files,
             toolbox=toolbox,
-            desk=desk,
+            desk=Desk(boot_id, turns, Prompts(store), streams, models, toolbox, audit.turn),
             link=link,
             runs=runs,
             relay=relay,
             alerting=alerting,
             audit=audit,
         )
+
+
+async def _store(stack: AsyncExitStack, settings: Settings) -> Store:
+    url = settings.database.url.get_secret_value() if settings.database.url else ""
+    await migrate(url)
+    store = Store.from_settings(settings.database, "pilothouse api", await prepared_roles(url))
+    stack.push_async_callback(store.aclose)
+    return store
 
 
 def _audit(stack: AsyncExitStack, settings: Settings, store: Store) -> AuditLog:
@@ -198,11 +201,6 @@ def _signing_in(stack: AsyncExitStack, settings: Settings, store: Store, audit: 
     if directory is not None:
         stack.callback(directory.close)
     return signing_in
-
-
-def _stand_by(stack: AsyncExitStack, standby: Standby) -> None:
-    standby.start()
-    stack.push_async_callback(standby.stop)
 
 
 def _elsewhere(settings: Settings, signing_in: SigningIn) -> Elsewhere:

@@ -55,8 +55,8 @@ async def answering(settings: Settings) -> AsyncIterator[Answering]:
         await ledger.start()
         stack.push_async_callback(ledger.stop)
         toolbox = Toolbox.from_settings(settings, _LateTools(boot_id, settings, store, stack))
-        desk = Desk(boot_id, turns, Prompts(store), streams, models, toolbox)
-        desk.told = AuditNotes(store, settings.audit.content, BY).turn
+        told = AuditNotes(store, settings.audit.content, BY).turn
+        desk = Desk(boot_id, turns, Prompts(store), streams, models, toolbox, told)
         yield Answering(store, desk, ledger, running)
 
 

@@ -18,6 +18,8 @@ from core.streams import Streams
 from core.tools.toolbox import Toolbox
 from core.turns import RunningTurn
 
+Told = Callable[[RunningTurn], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -47,10 +49,17 @@ class Desk:
     """Makes questions turns of this process, whose ``boot_id`` owns them; whoever gets a turn starts it."""
 
     def __init__(
-        self, boot_id: str, turns: Turns, prompts: Prompts, streams: Streams, models: Models, toolbox: Toolbox | None = None
+        self,
+        boot_id: str,
+        turns: Turns,
+        prompts: Prompts,
+        streams: Streams,
+        models: Models,
+        toolbox: Toolbox | None = None,
+        told: Told | None = None,
     ) -> None:
-        self.told: Callable[[RunningTurn], Awaitable[None]] | None = None
-        """Awaited with every turn that has ended, before its reader hears of the end."""
+        """``told`` is awaited with every turn that has ended, before its reader hears of the end."""
+        self._told = told
         self._boot_id = boot_id
         self._toolbox = toolbox
         self._turns = turns
@@ -116,7 +125,7 @@ class Desk:
             notice=self._models.notice(candidates[0][0]) if first else None,
             toolbox=self._toolbox,
             token_id=token_id,
-            told=self.told,
+            told=self._told,
         )
         if begun.history is not None:
             running.prepare(begun.history)

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from prefect import get_run_logger
 from prefect.context import FlowRunContext
@@ -13,24 +12,24 @@ from core.store.audit import Audit
 
 
 @asynccontextmanager
-async def audited(audit: Audit, action: str, about: str, **said: Any) -> AsyncIterator[dict[str, Any]]:
+async def audited(audit: Audit, action: str, about: str, **said: object) -> AsyncIterator[dict[str, object]]:
     """An entry ``ACTION.begun`` before the block, which is not entered without it, and ``ACTION`` after it; what the block puts
     into the mapping is told in the second. Raises ``DatabaseUnavailable`` before the block only.
     """
     who, said = runner(action), said | _run()
     await audit.note(who.entry(f"{action}.begun", "unknown", about, **said))
-    ended: dict[str, Any] = {}
+    ended: dict[str, object] = {}
     try:
         yield ended
     except BaseException as error:
         code = error.code if isinstance(error, PilothouseError) else type(error).__name__
         await told(audit, action, "failure", about, **said, **ended, error=code)
         raise
-    outcome: Outcome = ended.pop("outcome", "success")
+    outcome: Outcome = "failure" if ended.pop("outcome", "success") == "failure" else "success"
     await told(audit, action, outcome, about, **said, **ended)
 
 
-async def told(audit: Audit, action: str, outcome: Outcome, about: str, **said: Any) -> None:
+async def told(audit: Audit, action: str, outcome: Outcome, about: str, **said: object) -> None:
     """An entry of what has happened already, which is not undone because the database is away: then the run's log has it."""
     entry = runner(action).entry(action, outcome, about, **(said | _run()))
     try:
@@ -45,6 +44,6 @@ def runner(action: str) -> By:
     return By(f"flow:{run.flow.name}" if run is not None and run.flow is not None else f"flow:{action}")
 
 
-def _run() -> dict[str, Any]:
+def _run() -> dict[str, object]:
     run = FlowRunContext.get()
     return {"flowRunId": str(run.flow_run.id)} if run is not None and run.flow_run is not None else {}

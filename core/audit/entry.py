@@ -36,7 +36,7 @@ class By:
     address: str = ""
     request_id: str = ""
 
-    def entry(self, action: str, outcome: Outcome = "success", about: str = "", /, **details: Any) -> Entry:
+    def entry(self, action: str, outcome: Outcome = "success", about: str = "", /, **details: object) -> Entry:
         """What they did to ``about``, as a line of the log."""
         return Entry(action, outcome, self.actor, self.name, self.address, about, self.request_id, details)
 
