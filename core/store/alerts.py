@@ -15,7 +15,7 @@ from core.ids import new_id
 from core.settings_services import Severity
 from core.store.alert_tables import AlertRow, StandingRow
 from core.store.audit import noted
-from core.store.base import Store
+from core.store.base import Store, own
 from core.store.keepable import as_json, keepable
 from core.workspaces import inner, outer
 
@@ -210,7 +210,7 @@ class Alerts:
             func.count().filter(AlertRow.resolved_at >= since).label("resolved"),
         )
         async with self._store.single() as connection:
-            return dict((await connection.execute(statement)).mappings().one())
+            return dict((await connection.execute(statement.where(own(AlertRow)))).mappings().one())
 
     async def forget(self, days: float, batch: int = FORGET_BATCH) -> int:
         """Delete a batch of those that have been over for ``days``; how many."""
@@ -239,7 +239,7 @@ def record_of(row: dict[str, Any]) -> AlertRecord:
 def _asked() -> Select[Any]:
     # A row that is over and was followed by another says nothing of what is told now.
     standing = and_(StandingRow.fingerprint == AlertRow.fingerprint, StandingRow.alert_id == AlertRow.id)
-    return select(*_COLUMNS).outerjoin(StandingRow, standing)
+    return select(*_COLUMNS).outerjoin(StandingRow, standing).where(own(AlertRow))
 
 
 async def _raised(connection: AsyncConnection, alerts: Iterable[Alert], request: str | None = None) -> list[tuple[str, bool]]:

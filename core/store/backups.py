@@ -29,7 +29,7 @@ from core.backups.errors import DumpRunning
 from core.backups.manifest import Manifest, folder_of
 from core.backups.retention import Dated, Rules, Status, Verdict, due
 from core.errors import DatabaseUnavailable, NotFound
-from core.store.base import Base, OfWorkspace, Store
+from core.store.base import Base, OfWorkspace, Store, own
 from core.store.keepable import as_json
 from core.workspaces import home
 
@@ -261,7 +261,7 @@ class Backups:
 
     async def _found(self, statement: Select[Any]) -> list[BackupRecord]:
         async with self._store.single() as connection:
-            return _records(await connection.execute(statement))
+            return _records(await connection.execute(statement.where(own(Backup))))
 
 
 def row_of(manifest: Manifest) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from sqlalchemy import MetaData, Text, text
+from sqlalchemy import ColumnElement, MetaData, Text, text, true
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -29,6 +29,15 @@ class OfWorkspace:
     """A table whose rows belong to workspaces, under row-level security."""
 
     workspace: Mapped[str] = mapped_column(Text, server_default=text("pilothouse.current_workspace()"))
+
+
+def own(table: type[OfWorkspace]) -> ColumnElement[bool]:
+    """Rows of the workspace whose work is done; where that is all of them, every row.
+
+    Row-level security sees to the same. A question says it too, so that neither rests on the other.
+    """
+    workspace = current_workspace()
+    return true() if workspace == EVERY else table.workspace == workspace
 
 
 def driver_url(url: str) -> URL:

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, DateTime, Float, Index, Text, func, select, t
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.store.base import Base, OfWorkspace, Store
+from core.store.base import Base, OfWorkspace, Store, own
 from core.store.keepable import as_json
 from core.workspaces import home
 
@@ -86,7 +86,7 @@ class Drills:
 
     async def newest(self, source: str | None = None, limit: int = 50) -> list[DrillRecord]:
         """The newest drills, of one source or all."""
-        statement = select(*_COLUMNS).order_by(DrillRow.at.desc(), DrillRow.id.desc()).limit(limit)
+        statement = select(*_COLUMNS).where(own(DrillRow)).order_by(DrillRow.at.desc(), DrillRow.id.desc()).limit(limit)
         if source is not None:
             statement = statement.where(DrillRow.source == source)
         async with self._store.single() as connection:

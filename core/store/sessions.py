@@ -9,9 +9,9 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import Conflict, NotFound
-from core.store.base import Store
+from core.store.base import Store, own
 from core.store.chats import Session
-from core.workspaces import home
+from core.workspaces import current_workspace, home
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ _LIVE = Session.expires_at > func.now()
 _MESSAGES = text("""
     SELECT m.turn_seq, m.position, t.id AS turn_id, m.role, m.body, m.status, m.created_at
     FROM pilothouse.messages m JOIN pilothouse.turns t ON t.seq = m.turn_seq
-    WHERE t.session_id = :session AND (CAST(:seq AS bigint) IS NULL OR (m.turn_seq, m.position) < (:seq, :position))
+    WHERE t.session_id = :session AND :workspace IN ('*', t.workspace)
+        AND (CAST(:seq AS bigint) IS NULL OR (m.turn_seq, m.position) < (:seq, :position))
     ORDER BY m.turn_seq DESC, m.position DESC LIMIT :limit
 """)
 
@@ -82,7 +83,7 @@ class Sessions:
 
     async def get(self, session_id: str) -> SessionRecord:
         """Raises ``NotFound`` when there is none or it has expired."""
-        statement = select(*_COLUMNS).where(Session.id == session_id, _LIVE)
+        statement = select(*_COLUMNS).where(Session.id == session_id, _LIVE, own(Session))
         async with self._store.single() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
         if row is None:
@@ -91,7 +92,7 @@ class Sessions:
 
     async def page(self, limit: int, before: int | None) -> list[SessionRecord]:
         """Up to ``limit`` sessions created before the one with sequence number ``before``, newest first."""
-        statement = select(*_COLUMNS).where(_LIVE).order_by(Session.seq.desc()).limit(limit)
+        statement = select(*_COLUMNS).where(_LIVE, own(Session)).order_by(Session.seq.desc()).limit(limit)
         if before is not None:
             statement = statement.where(Session.seq < before)
         async with self._store.single() as connection:
@@ -102,7 +103,11 @@ class Sessions:
         """Gone with its turns and messages. Raises ``NotFound``."""
         async with self._store.single() as connection:
             gone = await connection.execute(
-                text("DELETE FROM pilothouse.sessions WHERE id = :id AND expires_at > now() RETURNING id"), {"id": session_id}
+                text(
+                    "DELETE FROM pilothouse.sessions WHERE id = :id AND expires_at > now() AND :workspace IN ('*', workspace)"
+                    " RETURNING id"
+                ),
+                {"id": session_id, "workspace": current_workspace()},
             )
             if gone.one_or_none() is None:
                 raise NotFound("No such session.")
@@ -110,7 +115,8 @@ class Sessions:
     async def messages(self, session_id: str, limit: int, before: tuple[int, int] | None) -> list[MessageRecord]:
         """The last ``limit`` messages before ``(turn sequence number, position)``, oldest first."""
         seq, position = before if before is not None else (None, None)
+        asked = {"session": session_id, "seq": seq, "position": position, "limit": limit, "workspace": current_workspace()}
         async with self._store.single() as connection:
-            rows = await connection.execute(_MESSAGES, {"session": session_id, "seq": seq, "position": position, "limit": limit})
+            rows = await connection.execute(_MESSAGES, asked)
             found = [MessageRecord(**dict(row)) for row in rows.mappings()]
         return found[::-1]

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.alerts.silencing import Silence
 from core.errors import NotFound
-from core.store.base import Base, OfWorkspace, Store
+from core.store.base import Base, OfWorkspace, Store, own
 from core.store.keepable import keepable
+from core.workspaces import current_workspace
 
 _NONE = text("'{}'")
 
@@ -38,7 +39,10 @@ class SilenceRow(OfWorkspace, Base):
 _COLUMNS = tuple(getattr(SilenceRow, name) for name in Silence.__dataclass_fields__)
 # Whatever waits is looked at again: it may be silenced now, or no longer.
 _LOOK = text("UPDATE pilothouse.alert_standings SET look_at = now() WHERE look_at IS NOT NULL")
-_END = text("UPDATE pilothouse.silences SET ends_at = now() WHERE id = :id AND ends_at > now() RETURNING id")
+_END = text(
+    "UPDATE pilothouse.silences SET ends_at = now() WHERE id = :id AND ends_at > now()"
+    " AND :workspace IN ('*', workspace) RETURNING id"
+)
 
 
 class Silences:
@@ -58,7 +62,9 @@ class Silences:
     async def end(self, silence_id: str) -> None:
         """End one now. Raises ``NotFound`` where there is none that holds or is to come."""
         async with self._store.begin() as connection:
-            if (await connection.execute(_END, {"id": keepable(silence_id)})).scalar_one_or_none() is None:
+            if (
+                await connection.execute(_END, {"id": keepable(silence_id), "workspace": current_workspace()})
+            ).scalar_one_or_none() is None:
                 raise NotFound("There is no such silence, or it is over; `pilothouse silence list` shows those that hold.")
             await connection.execute(_LOOK)
 
@@ -67,7 +73,7 @@ class Silences:
 
         With ``over`` also those that no longer do. ``before`` may name any of them.
         """
-        statement = select(*_COLUMNS).order_by(SilenceRow.id.desc()).limit(limit)
+        statement = select(*_COLUMNS).where(own(SilenceRow)).order_by(SilenceRow.id.desc()).limit(limit)
         if not over:
             statement = statement.where(SilenceRow.ends_at > func.now())
         if before is not None:
