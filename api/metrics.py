@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Annotated
 
@@ -19,12 +19,14 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.auth import require
+from api.model_metrics import FIRST_TOKEN, MODELS, ModelMeters, recent
 from api.parts import Parts, TheParts
 from api.status_page import status_of
 from core.status.asking import Status
 from core.status.view import STATES, BackupView, SweepView
 from core.store.access import Principal
 from core.store.deliveries import open_alerts
+from core.store.model_figures import Figures, ModelFigures
 from core.store.notices import Notices, Outbox
 from core.store.service_history import Brief, ServiceHistory
 from core.tools.running import RunningCall
@@ -33,9 +35,6 @@ from core.turns import RunningTurn
 router = APIRouter(tags=["health"])
 SERVICES = 10_000
 """Services with series of their own; platforms are counted whole."""
-MODELS = 50
-"""Models with series of their own; turns of others count under ``other``."""
-FIRST_TOKEN = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0, 60.0)
 NUMBERS = {"up": 0, "degraded": 1, "down": 2, "unreachable": 3, "unknown": 4}
 
 
@@ -57,6 +56,7 @@ class Meters:
             buckets=FIRST_TOKEN,
             registry=self.registry,
         )
+        self._of_models = ModelMeters(self.registry, self.worker)
         running = Gauge("pilothouse_turns_running", "Chat turns being answered.", ["worker"], registry=self.registry)
         running.labels(self.worker).set_function(lambda: len(parts.conversations.turns))
         calls = Gauge("pilothouse_tool_runs_running", "Tools being run.", ["worker"], registry=self.registry)
@@ -80,6 +80,7 @@ class Meters:
         self._turns.labels(self.worker, model, outcome.status).inc()
         if outcome.first_token_ms is not None:
             self._first.labels(self.worker, model).observe(outcome.first_token_ms / 1000)
+        self._of_models.turn(outcome)
 
     def call(self, call: RunningCall) -> None:
         """Count a tool run that ended; tools are those on the shelf, and as few."""
@@ -102,6 +103,7 @@ class Facts:
     alerts: dict[str, int]
     outboxes: list[Outbox]
     backups: tuple[BackupView, ...]
+    models: list[Figures]
     now: datetime
 
 
@@ -116,6 +118,7 @@ async def facts_of(parts: Parts, status: Status) -> Facts:
         alerts=await open_alerts(parts.store),
         outboxes=await Notices(parts.store).outboxes(),
         backups=await status.backups(now),
+        models=await ModelFigures(parts.store).since(now - timedelta(seconds=parts.settings.model_watch.window)),
         now=now,
     )
 
@@ -175,6 +178,7 @@ def _facts(facts: Facts) -> Iterator[Metric]:
     yield alerts
     yield from _notices(facts)
     yield from _backups(facts.backups)
+    yield from recent(facts.models)
 
 
 def _services(facts: Facts) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ from core.alerts.silencing import Silence
 from core.backups.sources import units_of
 from core.config import Settings
 from core.status import assembling
+from core.status.model_view import ModelViews
 from core.status.view import AlertView, BackupView, Page, PlatformView, ServiceView, StatusView, SweepView
 from core.store.alerts import AlertRecord, Alerts
 from core.store.backup_freshness import freshness
@@ -42,6 +43,7 @@ class Status:
         self._store = store
         self._settings = settings
         self._history = ServiceHistory(store)
+        self._models = ModelViews(store, settings)
         self._started = started
 
     async def view(
@@ -72,6 +74,7 @@ class Status:
             windows=tuple(assembling.window_view(each) for each in await self._history.maintained(SILENCES)),
             backups=await self.backups(now),
             channels=tuple(assembling.channel_view(each) for each in await Notices(self._store).outboxes()),
+            models=await self._models.now(),
             page=page,
         )
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from core.status.model_view import ModelView
 from core.status.view import AlertView, BackupView, PlatformView, ServiceView, StatusView, SweepView
 
 
@@ -38,6 +39,7 @@ def told(view: StatusView, now: datetime | None = None) -> dict[str, Any]:
             {"channel": each.name, "waiting": each.waiting, "givenUp": each.given_up, "waitingSince": _at(each.oldest)}
             for each in view.channels
         ],
+        "models": [_model(model) for model in view.models],
     }
 
 
@@ -120,4 +122,23 @@ def _backup(backup: BackupView) -> dict[str, Any]:
         "drill": backup.drill or None,
         "drillAt": _at(backup.drill_at),
         "drillSeconds": backup.drill_seconds,
+    }
+
+
+def _model(model: ModelView) -> dict[str, Any]:
+    figures = model.figures
+    return {
+        "provider": model.provider,
+        "model": model.model,
+        "state": model.state,
+        "message": model.message,
+        "turns": figures.turns,
+        "errors": figures.errors,
+        "retries": figures.retries,
+        "fallbacks": figures.fallbacks,
+        "firstToken": {"median": figures.first_token, "p95": figures.first_token_p95},
+        "tokensPerSecond": figures.tokens_per_second,
+        "version": model.version or None,
+        "changedAt": _at(model.changed_at),
+        "listed": not model.gone,
     }

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from core.settings_services import Severity
+from core.status.model_view import ModelView
 from core.sweeps.observation import State
 
 Overall = Literal["ok", "warning", "critical", "unknown"]
@@ -217,6 +218,7 @@ class StatusView:
     windows: tuple[WindowView, ...] = ()
     backups: tuple[BackupView, ...] = ()
     channels: tuple[ChannelView, ...] = ()
+    models: tuple[ModelView, ...] = ()
     page: Page = field(default_factory=Page)
 
     @property

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Literal, get_args
 
+from core.status import model_words
+
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
@@ -221,7 +223,7 @@ _ZH: Mapping[str, str] = {
     "door_docs": "API 文档",
     "away": "数据库没有响应，暂时无法显示。本页会自动重试。",
 }
-WORDS: Mapping[Language, Mapping[str, str]] = {"en": _EN, "zh": _ZH}
+WORDS: Mapping[Language, Mapping[str, str]] = {"en": {**_EN, **model_words.EN}, "zh": {**_ZH, **model_words.ZH}}
 _SPANS: Mapping[Language, tuple[str, str, str, str]] = {"en": (" d", " h", " min", " s"), "zh": (" 天", " 小时", " 分钟", " 秒")}
 
 

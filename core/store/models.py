@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, func, select, text, update
+from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -140,6 +140,15 @@ class Models:
         statement = _records().order_by(ModelRow.provider, ModelRow.model)
         if provider is not None:
             statement = statement.where(ModelRow.provider == keepable(provider))
+        async with self._store.single() as connection:
+            return [ModelRecord(**row) for row in (await connection.execute(statement)).mappings()]
+
+    async def some(self, named: Collection[tuple[str, str]]) -> list[ModelRecord]:
+        """Those of these providers and names, tagged ``latest`` or not."""
+        if not named:
+            return []
+        pairs = [*named, *((provider, f"{model}:latest") for provider, model in named)]
+        statement = _records().where(tuple_(ModelRow.provider, ModelRow.model).in_(pairs))
         async with self._store.single() as connection:
             return [ModelRecord(**row) for row in (await connection.execute(statement)).mappings()]
 

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.postgres import EmbeddedPostgres
-from tests.api.serving import Chat, Served, beside, launched, provider
+from tests.api.serving import MODELS, Chat, Served, beside, launched, provider
 from tests.api.test_status_page import SETTINGS, fill
 from tests.upstream import FakeUpstream
 from tests.waiting import eventually
@@ -24,7 +24,7 @@ def watched(
 ) -> Iterator[Served]:
     """An API that can chat, whose database has been swept."""
     folder = tmp_path_factory.mktemp("watched")
-    providers = {"fake": provider(standing_upstream.base_url)}
+    providers = {"fake": provider(standing_upstream.base_url, *MODELS, "fail-503-1")}
     with launched(postgres, template_database, folder, providers, settings=SETTINGS) as api:
         beside(fill(api.database_url))
         yield api
@@ -75,7 +75,8 @@ async def test_every_metric_is_described_and_no_series_comes_twice(watched: Serv
         assert metric.type in {"gauge", "counter", "histogram"}, metric.name
         series = Counter((sample.name, *sorted(sample.labels.items())) for sample in metric.samples)
         assert [each for each, times in series.items() if times > 1] == []
-    own = [metric for name, metric in metrics.items() if name.startswith(("process_", "pilothouse_turns", "pilothouse_first"))]
+    counted = ("process_", "pilothouse_turns", "pilothouse_first", "pilothouse_model_output")
+    own = [metric for name, metric in metrics.items() if name.startswith(counted)]
     assert len(own) > 5
     assert all("worker" in sample.labels for metric in own for sample in metric.samples)
 
@@ -98,6 +99,31 @@ async def test_turns_and_tool_runs_are_counted(watched: Served) -> None:
     assert value(metrics, "pilothouse_first_token_seconds_count", model="plain") == 1
     assert 0 < value(metrics, "pilothouse_first_token_seconds_sum", model="plain") < 10
     assert value(metrics, "pilothouse_tool_runs_total", tool="drawing/chart", status="done") == 1
+
+
+async def test_models_are_counted_with_what_went_wrong(watched: Served) -> None:
+    async with watched.client() as client:
+        chat = await Chat(client).open()
+        assert (await chat.ask("hello", "fail-503-1")).status_code == 200
+        assert (await chat.ask("hello", "refuse-401")).status_code == 502
+
+        async def counted() -> Read | None:
+            metrics = await read(client)
+            return metrics if metrics["pilothouse_model_errors"].samples else None
+
+        metrics = await eventually(counted, what="the error to be counted")
+    assert metrics is not None
+    answered = {"provider": "fake", "model": "fail-503-1"}
+    assert value(metrics, "pilothouse_model_turns_total", status="done", **answered) == 1
+    assert value(metrics, "pilothouse_model_retries_total", **answered) == 1
+    assert value(metrics, "pilothouse_model_first_token_seconds_count", **answered) == 1
+    assert value(metrics, "pilothouse_model_output_tokens_total", **answered) > 0
+    assert value(metrics, "pilothouse_model_recent_turns", **answered) == 1
+    assert value(metrics, "pilothouse_model_recent_error_ratio", **answered) == 0
+    assert value(metrics, "pilothouse_model_recent_first_token_seconds", quantile="0.95", **answered) > 0
+    failed = {"provider": "fake", "model": "refuse-401"}
+    assert value(metrics, "pilothouse_model_errors_total", code="provider_failed", **failed) == 1
+    assert value(metrics, "pilothouse_model_recent_error_ratio", **failed) == 1
 
 
 async def test_open_metrics_are_given_where_they_are_asked_for(watched: Served) -> None:

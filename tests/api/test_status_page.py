@@ -142,6 +142,26 @@ def test_alerts_are_shown_with_how_they_were_delivered(facts: dict[str, Any]) ->
     assert [(each["covers"], each["by"], each["reason"]) for each in facts["silences"]] == [("sear*", "li.wei", "new disks")]
 
 
+def test_models_are_shown_with_how_they_did(facts: dict[str, Any]) -> None:
+    good, bad = facts["models"]
+    assert {name: value for name, value in good.items() if name != "changedAt"} == {
+        "provider": "box",
+        "model": "qwen3:8b",
+        "state": "unknown",
+        "message": "",
+        "turns": 40,
+        "errors": 0,
+        "retries": 0,
+        "fallbacks": 0,
+        "firstToken": {"median": 0.3, "p95": 0.3},
+        "tokensPerSecond": 60.0,
+        "version": "8899aabbccdd",
+        "listed": True,
+    }
+    assert good["changedAt"].endswith("Z")
+    assert (bad["model"], bad["turns"], bad["errors"], bad["retries"], bad["fallbacks"]) == (filled.HOSTILE, 3, 2, 4, 2)
+
+
 def test_backups_are_fresh_or_not(facts: dict[str, Any]) -> None:
     found = {each["source"]: each for each in facts["backups"]}
     assert (found["orders"]["status"], found["orders"]["size"], found["orders"]["drill"]) == ("fresh", 4200, "good")

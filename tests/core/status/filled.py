@@ -8,9 +8,12 @@ from core.alerts.alert import Alert
 from core.alerts.message import Answer, Message
 from core.alerts.silencing import Silence
 from core.ids import new_id
+from core.model_versions import Version
 from core.store.alerts import Alerts
 from core.store.base import Store
 from core.store.drills import Drills, NewDrill
+from core.store.keepable import as_json
+from core.store.models import Models
 from core.store.notices import NewNotice, Notices
 from core.store.services import Services, SweepRecord, Sweeps
 from core.store.silences import Silences
@@ -42,13 +45,15 @@ async def fill(store: Store) -> None:
     await Sweeps(store).add(SweepRecord(new_id(), "flow", now - timedelta(seconds=3), now - timedelta(seconds=1)))
     await history(store, days=3)
     await alerts(store, now)
+    await models(store)
     await Drills(store).add(NewDrill(new_id(), "orders", "good", seconds=21.0))
-    row = "INSERT INTO pilothouse.backups (id, source, engine, status, started_at, finished_at, size, error) VALUES "
+    row = "INSERT INTO pilothouse.backups (id, source, engine, status, started_at, finished_at, size, error, workspace) VALUES "
+    good = "('b1', 'orders', 'postgres', 'good', now() - interval '61 s', now(), 4200, null, 'default')"
     async with store.single() as connection:
-        await connection.execute(text(row + "('b1', 'orders', 'postgres', 'good', now() - interval '61 s', now(), 4200, null)"))
+        await connection.execute(text(row + good))
         error = '{"code": "dump_failed", "message": "The server went away."}'
         await connection.execute(
-            text(row + "('b2', 'users', 'mysql', 'bad', now(), now(), null, CAST(:e AS jsonb))"), {"e": error}
+            text(row + "('b2', 'users', 'mysql', 'bad', now(), now(), null, CAST(:e AS jsonb), 'default')"), {"e": error}
         )
 
 
@@ -87,3 +92,21 @@ async def alerts(store: Store, now: datetime) -> None:
     await Silences(store).add(
         Silence(new_id(), now - timedelta(hours=1), now + timedelta(hours=1), "li.wei", "new disks", ("sear*",))
     )
+
+
+async def models(store: Store) -> None:
+    """Of ``box`` one model that was asked, and one that failed twice of three times and was changed since."""
+    kept = Models(store)
+    await kept.note("box", [Version("qwen3:8b", "ollama", "sha256:0011223344556677"), Version(HOSTILE, "ollama", "1")], ())
+    await kept.note("box", [Version("qwen3:8b", "ollama", "sha256:8899aabbccddeeff"), Version(HOSTILE, "ollama", "1")], ())
+    turns = text("""
+        INSERT INTO pilothouse.turns (id, workspace, status, options, owner, provider, model, finished_at, model_first_ms,
+            model_ms, model_tokens, attempts)
+        SELECT gen_random_uuid(), 'default', 'done', '{}', 'boot', 'box', :model, now(), 300, 2000, 120,
+            CASE WHEN n <= CAST(:failed AS int) THEN CAST(:attempts AS jsonb) END
+        FROM generate_series(1, CAST(:turns AS int)) n
+    """)
+    attempts = as_json([{"provider": "box", "model": HOSTILE, "retries": 2, "code": "provider_unavailable", "left": True}])
+    async with store.single() as connection:
+        for model, count, failed in (("qwen3:8b", 40, 2), (HOSTILE, 1, 0)):
+            await connection.execute(turns, {"model": model, "turns": count, "failed": failed, "attempts": attempts})
