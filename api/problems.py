@@ -32,6 +32,7 @@ STATUSES: Mapping[str, int] = {
     "conflict": 409,
     "too_many_attempts": 429,
     "rate_exceeded": 429,
+    "quota_spent": 429,
     "directory_unavailable": 503,
     "session_busy": 409,
     "dump_running": 409,
@@ -75,10 +76,15 @@ STATUSES: Mapping[str, int] = {
     "prefect_not_ready": 503,
     "streams_unavailable": 503,
     "no_room": 507,
+    "storage_spent": 507,
 }
 """By ``PilothouseError.code``; any other code is a 500."""
 
-OPENAI_CODES: Mapping[str, str] = {"unauthorized": "invalid_api_key", "context_exceeded": "context_length_exceeded"}
+OPENAI_CODES: Mapping[str, str] = {
+    "unauthorized": "invalid_api_key",
+    "context_exceeded": "context_length_exceeded",
+    "quota_spent": "insufficient_quota",
+}
 """Where OpenAI has a name of its own that clients look for."""
 
 CODES: Mapping[int, str] = {401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "body_too_large", 422: "input_invalid"}
@@ -193,7 +199,7 @@ def _openai(problem: Problem) -> dict[str, Any]:
     """See https://platform.openai.com/docs/guides/error-codes; the official client builds its exceptions from this."""
     kind = "server_error" if problem.status >= 500 else "invalid_request_error"
     if problem.status == 429:
-        kind = "rate_limit_error"
+        kind = "insufficient_quota" if problem.code == "quota_spent" else "rate_limit_error"
     code = OPENAI_CODES.get(problem.code, problem.code)
     return {"error": {"message": problem.detail, "type": kind, "param": problem.field, "code": code}}
 

@@ -97,6 +97,24 @@ class RateExceeded(PilothouseError):
     permanent = False
 
 
+class QuotaSpent(PilothouseError):
+    """A workspace or a token has used up what it may use, which is ``most``; ``retry_after`` says when there is more."""
+
+    code = "quota_spent"
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, field: str | None = None, most: int | None = None
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, field=field)
+        self.most = most
+
+
+class StorageSpent(PilothouseError):
+    """A workspace keeps as many bytes as it may."""
+
+    code = "storage_spent"
+
+
 class LoginRefused(Unauthorized):
     """A login by another provider that comes to nothing; ``reason`` chooses the words of the login page."""
 

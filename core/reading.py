@@ -17,6 +17,7 @@ from core.models import without_notice
 from core.store.turns import NewTurn
 from core.tools import deciding
 from core.tools.using import ToolUse
+from core.usage import TokenCount
 from core.voice import Voice
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class Reading:
         self.prompt: list[Message] | None = None
         self.asked: Candidate = candidates[0]
         self.pace = Pace()
+        self.tokens = TokenCount()
         self._given_up: list[Attempt] = []
         self._turn = turn
         self._candidates = list(candidates)
@@ -147,6 +149,7 @@ class Reading:
                 tools.turn_away(info)
             return
         self._voice.answer.feed({"usage": decision.usage})
+        self.tokens.add(decision.usage)
         if decision.inputs is not None:
             await tools.use(decision.name, decision.inputs)
 
@@ -161,10 +164,12 @@ class Reading:
         heard = Answer()
         as_it_comes = self._tools is None or not (offered or self._tools.rounds)
         self.pace.asked()
+        self.tokens.asked(request.messages)
         try:
             async with aclosing(model.stream(request)) as chunks:
                 async for chunk in chunks:
                     self.pace.heard(chunk)
+                    self.tokens.heard(chunk)
                     if as_it_comes:
                         self._voice.say(chunk)
                         continue
@@ -173,6 +178,7 @@ class Reading:
                     self._voice.say(_spoken(chunk, goes_on=bool(heard.tool_calls), begun=self._voice.first_token is not None))
         finally:
             self.pace.ended()
+            self.tokens.ended()
         return heard
 
     def _fitted(self, info: ModelInfo, *, offered: bool) -> list[Message]:

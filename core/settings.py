@@ -30,7 +30,7 @@ from core.settings_files import FileSettings
 from core.settings_models import ModelWatchSettings
 from core.settings_oidc import OidcSettings, providers_named
 from core.settings_preflight import PreflightSettings
-from core.settings_quotas import QuotaSettings
+from core.settings_quotas import Prices, QuotaSettings
 from core.settings_services import ServiceSettings, SweepSettings
 from core.settings_types import ExistingFile, HttpUrl, Section, level, network, path_prefix, secret, time_zone
 
@@ -203,6 +203,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     preflight: PreflightSettings = PreflightSettings()
     quotas: QuotaSettings = QuotaSettings()
+    prices: Prices = Field(default={})
     ldap: LdapSettings = LdapSettings()
     oidc: dict[str, OidcSettings] = Field(default={})
     alerts: AlertSettings = AlertSettings()

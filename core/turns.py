@@ -230,6 +230,8 @@ class RunningTurn:
             model_first_ms=milliseconds(self._reading.pace.first),
             model_ms=milliseconds(self._reading.pace.speaking or None),
             model_tokens=tokens_of(said.usage),
+            prompt_tokens=self._reading.tokens.prompt,
+            completion_tokens=self._reading.tokens.completion,
         )
 
 

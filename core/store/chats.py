@@ -89,6 +89,7 @@ class Turn(OfWorkspace, Base):
     model_first_ms: Mapped[int | None] = mapped_column(Integer)
     model_ms: Mapped[int | None] = mapped_column(Integer)
     model_tokens: Mapped[int | None] = mapped_column(Integer)
+    token_id: Mapped[str | None] = mapped_column(Text)
 
 
 class Message(OfWorkspace, Base):

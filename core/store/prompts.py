@@ -23,7 +23,7 @@ _REOPEN = text("""
     UPDATE pilothouse.turns t SET status = 'queued', owner = :owner, answer = '', marks = '{}', usage = NULL, error = NULL,
         finish_reason = NULL, finished_at = NULL, cancel_requested = false, flow_run_id = NULL, task_run_id = NULL, tracked = NULL
     WHERE t.id = :id AND t.status IN ('interrupted', 'failed', 'cancelled')
-    RETURNING t.seq, t.session_id, t.options
+    RETURNING t.seq, t.session_id, t.options, t.token_id
 """)
 _MESSAGE = text("""
     SELECT t.session_id, t.options, m.body || jsonb_build_object('role', m.role) AS message
@@ -62,7 +62,7 @@ class Prompts:
             messages = [message for _, message in sorted(asked.tuples())]
             session = await connection.execute(text("SELECT system, model FROM pilothouse.sessions WHERE id = :id"), of_turn)
             found = session.one_or_none()
-        turn = NewTurn(turn_id, row.session_id, owner, messages, row.options)
+        turn = NewTurn(turn_id, row.session_id, owner, messages, row.options, token_id=row.token_id)
         return Reopened(turn, Begun(turn_id, None, *(found or (None, None))))
 
     async def message(self, message_id: str) -> tuple[str | None, Mapping[str, Any], Mapping[str, Any]]:

@@ -1,11 +1,11 @@
 """Rates: how often somebody has asked in the window that runs, counted exactly over all API processes."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import BigInteger, DateTime, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.quotas.counting import Standing
 from core.settings_quotas import Rate
 from core.store.base import Base, Store
 
@@ -18,15 +18,6 @@ class RateRow(Base):
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     began_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     used: Mapped[int] = mapped_column(BigInteger)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Whether a request is within its rate, how many are left in the window, and the seconds until it ends."""
-
-    within: bool
-    left: int
-    seconds: float
 
 
 # One statement, whose row lock makes it exact: a refused request counts too, but does not move the window.

@@ -14,7 +14,8 @@ from core.errors import Conflict, InputInvalid, NotFound, named
 from core.ids import new_id
 from core.store.base import SCHEMA, Base, OfWorkspace, Store
 from core.store.keepable import as_json
-from core.workspaces import home
+from core.store.usage import RUN_USED
+from core.workspaces import current_workspace, home
 
 Status = Literal["queued", "running", "done", "failed", "interrupted"]
 REPEAT_SECONDS = 60
@@ -124,6 +125,7 @@ _RECORD = """
         flow_run_id, task_run_id, duration_ms
     FROM pilothouse.tool_runs
 """
+_GET = text(f"{_RECORD} WHERE id = :id AND :workspace IN ('*', workspace)")
 _VALUES = """(id, workspace, tool_id, tool_version, status, source, token_id, session_id, turn_id, owner, digest, inputs,
         repeatable)
     VALUES (:id, :workspace, :tool_id, :tool_version, :status, :source, :token_id, :session_id, :turn_id, :owner, :digest,
@@ -140,18 +142,25 @@ _INSERT_ONCE = text(f"""
     ON CONFLICT (digest) WHERE repeatable DO NOTHING RETURNING id
 """)  # noqa: S608  (our own text)
 _SAME = text(f"{_RECORD} WHERE digest = :digest AND repeatable")
-_FINISH = text("""
+_ENDED = "id, workspace, owner, token_id, tool_id, status, duration_ms"
+_FINISH = text(f"""
+    WITH run AS (
     UPDATE pilothouse.tool_runs SET status = :status, output = CAST(:output AS jsonb), error = CAST(:error AS jsonb),
         duration_ms = :duration_ms, flow_run_id = :flow_run_id, task_run_id = :task_run_id, finished_at = now(),
         repeatable = repeatable AND :status = 'done'
-    WHERE id = :id AND owner = :owner AND status IN ('running', 'interrupted') RETURNING id
-""")
-_REAP = text("""
+    WHERE id = :id AND owner = :owner AND status IN ('running', 'interrupted') RETURNING {_ENDED}
+    ), used AS ({RUN_USED}    )
+    SELECT id FROM run
+""")  # noqa: S608  (our own text)
+_REAP = text(f"""
+    WITH run AS (
     UPDATE pilothouse.tool_runs SET status = 'interrupted', finished_at = now(), repeatable = false,
-        error = '{"code": "tool_interrupted", "message": "The process that ran this tool ended; call it again."}'
+        error = '{{"code": "tool_interrupted", "message": "The process that ran this tool ended; call it again."}}'
     WHERE status = 'running' AND owner NOT IN (SELECT boot_id FROM pilothouse.processes WHERE lease_until > now())
-    RETURNING id
-""")
+    RETURNING {_ENDED}
+    ), used AS ({RUN_USED}    )
+    SELECT id FROM run
+""")  # noqa: S608  (our own text)
 
 
 class ToolRuns:
@@ -236,7 +245,7 @@ class ToolRuns:
     async def get(self, run_id: str) -> ToolRunRecord:
         """The run as it stands. Raises ``NotFound``."""
         async with self._store.single() as connection:
-            row = (await connection.execute(text(f"{_RECORD} WHERE id = :id"), {"id": run_id})).mappings().one_or_none()
+            row = (await connection.execute(_GET, {"id": run_id, "workspace": current_workspace()})).mappings().one_or_none()
         if row is None:
             raise NotFound("There is no such tool run.")
         return ToolRunRecord(**dict(row))

@@ -7,25 +7,26 @@ from sqlalchemy import text
 
 from core.store.base import Store
 from core.store.keepable import keepable
+from core.store.usage import TURN_LOST
 
-_REAP = text("""
+_REAP = text(f"""
     WITH dead AS (
-        SELECT id, seq, workspace, answer FROM pilothouse.turns
+        SELECT id, seq, workspace, answer, owner, token_id FROM pilothouse.turns
         WHERE status IN ('queued', 'running')
             AND owner NOT IN (SELECT boot_id FROM pilothouse.processes WHERE lease_until > now())
         FOR UPDATE SKIP LOCKED
     ), ended AS (
         UPDATE pilothouse.turns t SET status = 'interrupted', finished_at = now(),
-            error = '{"code": "turn_interrupted", "message": "The process that answered this turn ended."}'
+            error = '{{"code": "turn_interrupted", "message": "The process that answered this turn ended."}}'
         FROM dead WHERE t.id = dead.id
     ), kept AS (
         INSERT INTO pilothouse.messages (workspace, turn_seq, position, role, body, status)
         SELECT dead.workspace, dead.seq, (SELECT count(*) FROM pilothouse.messages m WHERE m.turn_seq = dead.seq), 'assistant',
             jsonb_build_object('content', dead.answer), 'interrupted'
         FROM dead WHERE dead.answer <> '' ON CONFLICT DO NOTHING
-    )
+    ), used AS ({TURN_LOST}    )
     SELECT id FROM dead
-""")
+""")  # noqa: S608  (our own text)
 _UNTRACKED = text("""
     SELECT id, seq, task_run_id, finished_at < now() - make_interval(secs => :late) AS late FROM pilothouse.turns
     WHERE tracked IS NULL AND task_run_id IS NOT NULL AND finished_at IS NOT NULL AND seq > :after ORDER BY seq LIMIT :limit

@@ -8,9 +8,12 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping, text
 
 from core.errors import Conflict, NotFound, SessionBusy
+from core.settings_quotas import PriceSettings
 from core.store.base import Store
-from core.store.keepable import as_json, keepable
-from core.workspaces import home
+from core.store.keepable import as_json
+from core.store.turn_ends import END, end_values
+from core.usage import cost_of
+from core.workspaces import current_workspace, home
 
 ACTIVE: tuple[str, ...] = ("queued", "running")
 Status = Literal["queued", "running", "done", "interrupted", "failed", "cancelled"]
@@ -30,6 +33,7 @@ class NewTurn:
     idempotency_key: str | None = None
     body_hash: bytes | None = None
     workspace: str = field(default_factory=home)
+    token_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,14 @@ class Outcome:
     model_ms: int | None = None
     """In which ``model_tokens`` came."""
     model_tokens: int | None = None
+    prompt_tokens: int = 0
+    """Of all calls together, estimated where no server counted them; so is ``completion_tokens``."""
+    completion_tokens: int = 0
+
+    @property
+    def answered(self) -> bool:
+        """Something was said, if not all: the turn counts."""
+        return self.status == "done" or self.message is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +121,8 @@ _HISTORY = """
 # One statement for the row, its messages and the session's new expiry; the history it returns is from before them.
 _INSERT = text(f"""
     WITH turn AS (
-        INSERT INTO pilothouse.turns (id, workspace, session_id, status, options, owner, idempotency_key, body_hash)
-        VALUES (:id, :workspace, :session, :status, CAST(:options AS jsonb), :owner, :key, :hash) RETURNING seq
+        INSERT INTO pilothouse.turns (id, workspace, session_id, status, options, owner, idempotency_key, body_hash, token_id)
+        VALUES (:id, :workspace, :session, :status, CAST(:options AS jsonb), :owner, :key, :hash, :token) RETURNING seq
     ), added AS (
         INSERT INTO pilothouse.messages (workspace, turn_seq, position, role, body)
         SELECT :workspace, turn.seq, m.ordinality - 1, m.value->>'role', m.value - 'role'
@@ -128,24 +140,6 @@ _CLAIM = text(f"""
         SELECT FROM pilothouse.turns e WHERE e.session_id = t.session_id AND e.seq < t.seq AND e.status IN ('queued', 'running'))
     RETURNING ({_HISTORY.format(before="AND t.seq < (SELECT seq FROM pilothouse.turns WHERE id = :id)")})
 """)  # noqa: S608  (our own text)
-_FINISH = text("""
-    WITH turn AS (
-        UPDATE pilothouse.turns SET status = :status, answer = :answer, marks = :marks, provider = :provider, model = :model,
-            usage = CAST(:usage AS jsonb), finish_reason = :finish_reason, error = CAST(:error AS jsonb),
-            first_token_ms = :first_token_ms, duration_ms = :duration_ms, finished_at = now(),
-            attempts = CAST(:attempts AS jsonb), model_first_ms = :model_first_ms, model_ms = :model_ms,
-            model_tokens = :model_tokens
-        WHERE id = :id AND owner = :owner AND status IN ('queued', 'running', 'interrupted') RETURNING seq, workspace
-    ), kept AS (
-        INSERT INTO pilothouse.messages (workspace, turn_seq, position, role, body, status)
-        SELECT turn.workspace, turn.seq, :position, 'assistant', CAST(:message AS jsonb), :status
-        FROM turn WHERE CAST(:message AS jsonb) IS NOT NULL
-        ON CONFLICT (turn_seq, position) DO UPDATE SET body = EXCLUDED.body, status = EXCLUDED.status
-    ), dropped AS (
-        UPDATE pilothouse.messages SET status = 'failed' FROM turn WHERE turn_seq = turn.seq AND :status = 'failed'
-    )
-    SELECT seq FROM turn
-""")
 _RECORD = """
     SELECT t.id, t.session_id, t.status, t.owner, t.options, t.answer, t.marks, t.provider, t.model, t.usage, t.finish_reason,
         t.error, t.created_at, t.first_token_ms, t.duration_ms, t.finished_at, t.flow_run_id, t.task_run_id, t.tracked,
@@ -158,9 +152,17 @@ _RECORD = """
 class Turns:
     """Questions about turns."""
 
-    def __init__(self, store: Store, *, queue: int = 4, idle_seconds: float | None = 30 * 86400.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        queue: int = 4,
+        idle_seconds: float | None = 30 * 86400.0,
+        prices: Mapping[str, PriceSettings] | None = None,
+    ) -> None:
         """``queue`` turns may wait in a session; each turn moves its expiry to ``idle_seconds`` from now (None: never moved)."""
         self._store = store
+        self._prices = prices or {}
         self._queue = queue
         self._idle = idle_seconds
 
@@ -216,40 +218,21 @@ class Turns:
 
         False when the turn is no longer this owner's (its session was deleted, or it was answered elsewhere).
         """
-        values = {
-            "id": turn_id,
-            "owner": owner,
-            "position": position,
-            "status": outcome.status,
-            "answer": keepable(outcome.answer),
-            "marks": list(outcome.marks),
-            "message": None if outcome.message is None else as_json({k: v for k, v in outcome.message.items() if k != "role"}),
-            "provider": outcome.provider,
-            "model": outcome.model,
-            "usage": as_json(outcome.usage),
-            "finish_reason": outcome.finish_reason,
-            "error": as_json(outcome.error),
-            "first_token_ms": outcome.first_token_ms,
-            "duration_ms": outcome.duration_ms,
-            "attempts": as_json(outcome.attempts),
-            "model_first_ms": outcome.model_first_ms,
-            "model_ms": outcome.model_ms,
-            "model_tokens": outcome.model_tokens,
-        }
+        cost = cost_of(self._prices, outcome.provider, outcome.model, outcome.prompt_tokens, outcome.completion_tokens)
+        values = end_values(turn_id, owner, position, outcome, cost)
         async with self._store.single() as connection:
-            return (await connection.execute(_FINISH, values)).scalar_one_or_none() is not None
+            return (await connection.execute(END, values)).scalar_one_or_none() is not None
 
     async def get(self, turn_id: str, session_id: str | None = None) -> TurnRecord:
         """The turn as it stands. Raises ``NotFound``, also when its session is another one or has expired."""
         where = (
             " WHERE t.id = :id AND (t.session_id IS NULL OR EXISTS (SELECT FROM pilothouse.sessions s"
             " WHERE s.id = t.session_id AND s.expires_at > now()))"
-            " AND (CAST(:session AS text) IS NULL OR t.session_id = :session)"
+            " AND (CAST(:session AS text) IS NULL OR t.session_id = :session) AND :workspace IN ('*', t.workspace)"
         )
+        asked = {"id": turn_id, "session": session_id, "workspace": current_workspace()}
         async with self._store.single() as connection:
-            row = (
-                (await connection.execute(text(_RECORD + where), {"id": turn_id, "session": session_id})).mappings().one_or_none()
-            )
+            row = (await connection.execute(text(_RECORD + where), asked)).mappings().one_or_none()
         if row is None:
             raise NotFound("No such turn in this session.")
         return _record(row)
@@ -261,6 +244,13 @@ class Turns:
             found: str | None = (await connection.execute(asked, {"id": turn_id})).scalar_one_or_none()
         if found is None:
             raise NotFound("No such turn.")
+        return found
+
+    async def asked_by(self, turn_id: str) -> str | None:
+        """The token that asked it, where that is known."""
+        asked = text("SELECT token_id FROM pilothouse.turns WHERE id = :id")
+        async with self._store.single() as connection:
+            found: str | None = (await connection.execute(asked, {"id": turn_id})).scalar_one_or_none()
         return found
 
     async def request_cancel(self, turn_id: str) -> None:
@@ -291,6 +281,7 @@ def _insert_values(turn: NewTurn, idle: float | None) -> dict[str, Any]:
         "owner": turn.owner,
         "key": turn.idempotency_key,
         "hash": turn.body_hash,
+        "token": turn.token_id,
         "messages": as_json(list(turn.messages)),
         "idle": idle,
         "limit": HISTORY_LIMIT,

@@ -32,6 +32,7 @@ ROWS: dict[str, LiteralString] = {
     "silences": "(id, ends_at, made_by) VALUES (%(of)s, now(), 'me')",
     "backups": "(id, source, engine, status, started_at) VALUES (%(of)s, %(of)s, 'folder', 'good', now())",
     "drills": "(id, source, result) VALUES (%(of)s, %(of)s, 'good')",
+    "usage": "(id, turns) VALUES (%(of)s, 1)",
 }
 
 

@@ -22,12 +22,14 @@ from core.store import (
     models,
     notices,
     processes,
+    quotas,
     rates,
     runs,
     samples,
     services,
     silences,
     tool_runs,
+    usage,
     users,
 )
 from core.store.base import SCHEMA, Base, driver_url
@@ -50,7 +52,7 @@ SUBJECTS = (
         services,
         silences,
     ),
-    *(logins, models, rates, tool_runs, users),
+    *(logins, models, quotas, rates, tool_runs, usage, users),
 )
 
 

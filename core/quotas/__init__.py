@@ -1,0 +1,1 @@
+"""Quotas: how much a workspace or a token may ask for, counted before anything runs."""

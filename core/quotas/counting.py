@@ -1,0 +1,84 @@
+"""What is counted against quotas, whoever counts it: in our database, or in Valkey where several API processes share one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from core.settings_quotas import Rate
+
+Metric = Literal["turns", "tokens", "tool_runs", "streams"]
+Kind = Literal["workspace", "token"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that is to be held against one limit. ``since`` and ``until`` bound the period that the limit is for; None for
+    what only counts as long as it is held."""
+
+    key: str
+    setting: str
+    kind: Kind
+    name: str
+    metric: Metric
+    most: int
+    amount: int
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def told(self) -> dict[str, Any]:
+        """As JSON values."""
+        since, until = (at and at.isoformat() for at in (self.since, self.until))
+        plain = {name: getattr(self, name) for name in ("key", "kind", "name", "metric", "most", "amount")}
+        return plain | {"since": since, "until": until}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a turn or a tool run has taken of its limits until it is known what it used. ``owner`` is its process."""
+
+    id: str
+    owner: str
+    items: tuple[Item, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        return [item.key for item in self.items]
+
+
+Used = Mapping[str, int]
+"""By an item's key: what had been used and was held before it."""
+
+
+def spent(items: Sequence[Item], used: Used) -> list[Item]:
+    """Those of which nothing is left."""
+    return [item for item in items if used[item.key] >= item.most]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a request is within its rate, how many are left in the window, and the seconds until it ends."""
+
+    within: bool
+    left: int
+    seconds: float
+
+
+class Counters(Protocol):
+    """Where quotas are counted, exactly over all processes. A counter that is missing is made from the ledger of usage and what
+    is held, so that one may always be dropped. All methods raise ``DatabaseUnavailable`` or ``StreamsUnavailable``."""
+
+    async def reserve(self, hold: Hold) -> Used:
+        """Hold all its items, or none where one of them is ``spent``."""
+
+    async def settle(self, hold: Hold, used: Mapping[str, int]) -> None:
+        """End the hold; ``used`` by metric is what it came to. The ledger knows of it already."""
+
+    async def adopt(self, owner: str, holds: Sequence[Hold]) -> None:
+        """Begin to count for a process with these holds, and every counter anew."""
+
+    async def release(self, owner: str, living: Sequence[str], held: Sequence[str]) -> None:
+        """Give back what processes that are not ``living`` have held, and the owner's holds that are not ``held`` any more."""
+
+    async def take(self, key: str, rate: Rate) -> Standing:
+        """Count one more request in the window of ``key``."""
