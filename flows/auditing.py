@@ -116,6 +116,7 @@ class AuditLog(AuditNotes):
         try:
             await self._write()
             await self._seal()
+            await self._write()  # what sealing has found
         except DatabaseUnavailable as error:
             log.error("audit_entries_not_kept", entries=len(self._waiting), reason=error.message)
 

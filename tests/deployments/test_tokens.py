@@ -1,6 +1,7 @@
 """``pilothouse token`` on a real database: what it prints, and that the API would take what it made."""
 
 import asyncio
+import getpass
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from core.store.access import Principal, Tokens
 from core.store.base import Store
 from deployments.engines import Engines
 from deployments.tokens import app, expiry
+from tests.audit_rows import audit_rows
 
 
 @pytest.fixture
@@ -58,6 +60,10 @@ def test_a_token_is_made_listed_and_revoked(data_dir: Path, database_url: str, m
     assert token(data_dir, "revoke", token_id).exit_code == 0
     assert verified(database_url, plaintext) is None
     assert json.loads(token(data_dir, "list", "--json").stdout)["tokens"][0]["status"] == "revoked"
+    made_row, ended_row = audit_rows(database_url)
+    assert (made_row.action, made_row.about, made_row.details["scopes"]) == ("token.created", token_id, ["chat", "flows:*"])
+    assert (ended_row.action, ended_row.about, ended_row.actor) == ("token.revoked", token_id, f"os:{getpass.getuser()}")
+    assert plaintext.split("_")[2] not in str(made_row)
 
 
 def test_a_script_gets_the_token_as_json(data_dir: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """``pilothouse user`` on a real database: accounts made, listed and changed, and what is refused."""
 
+import getpass
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from core.errors import Conflict, InputInvalid, NotFound
 from deployments.users import app
+from tests.audit_rows import audit_rows
 
 PASSWORD = "a long password\n"
 
@@ -46,6 +48,18 @@ def test_an_account_from_its_making_to_its_end(database_url: str) -> None:
         after = connection.execute("SELECT login, password FROM pilothouse.users ORDER BY login").fetchall()
     assert all(password.startswith("$argon2id$") for _, password in before)
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False]
+    told = [
+        (each.action, {key: value for key, value in each.details.items() if key != "login"}) for each in audit_rows(database_url)
+    ]
+    assert told == [
+        ("user.created", {"role": "admin"}),
+        ("user.created", {"role": "member"}),
+        ("user.changed", {"role": "operator"}),
+        ("user.changed", {"disabled": True}),
+        ("user.changed", {"disabled": False}),
+        ("user.changed", {"password": "changed"}),
+    ]
+    assert {each.actor for each in audit_rows(database_url)} == {f"os:{getpass.getuser()}"}
 
 
 def test_without_any_administrator_members_can_be_changed() -> None:

@@ -25,6 +25,7 @@ from deployments.part_files import DirectoryLock
 from deployments.postgres import EmbeddedPostgres
 from deployments.secret_files import kept_secret, secret_path, write_secret
 from deployments.way_back import restore_data_dir
+from tests.audit_rows import audit_rows
 from tests.flows.saved import flip, saved
 from tests.s3 import S3Server
 
@@ -111,6 +112,7 @@ async def test_everything_is_there_again(lost: tuple[Lost, bool], nowhere: Path)
     server = EmbeddedPostgres(nowhere).start()
     try:
         assert run_sql(server.url("pilothouse"), "SELECT count(*) FROM pilothouse.sessions") == [(300,)]
+        assert [each.about for each in audit_rows(server.url("pilothouse"), "restore")] == [str(nowhere)]
         assert run_sql(server.url("prefect"), "SELECT count(*), max(name) FROM flow_run") == [(90, "run 90")]
         run_sql(
             server.url("prefect"), "INSERT INTO flow_run VALUES (91, 'x'); ALTER TABLE flow_run ADD COLUMN more int"

@@ -30,6 +30,7 @@ from core.store.base import Store
 from flows import backing_up
 from flows.backups import backup, prune
 from tasks import dumps
+from tests.audit_rows import audit_rows
 from tests.dead_mans_switch import Switch, switch
 from tests.flows.saved import Stage
 from tests.prefect_server import RunningServer
@@ -279,6 +280,10 @@ async def test_what_is_over_goes_and_the_last_good_one_stays(stage: Stage, backu
     assert {key for key in await objects(settings) if key.endswith(NAME)} == kept
     assert (await prune(dry_run=False))["deleted"] == []
     assert "| stays | the newest of day" in await artifact("prune")
+    gone = audit_rows(stage.database_url, "backup.deleted")
+    assert {(each.actor, each.about, each.details["source"]) for each in gone} == {
+        ("flow:backup", each, "files") for each in old[:3]
+    }
 
 
 async def test_it_says_how_far_it_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from core.config import child_environment
 from core.errors import ConfigurationInvalid, NotFound
 from flows.changes import guarded_change
 from tasks import changes
+from tests.audit_rows import audit_rows
 from tests.flows.saved import Stage
 from tests.prefect_server import RunningServer, free_port
 from tests.waiting import eventually
@@ -153,6 +154,16 @@ async def test_a_good_change_stays_and_can_be_undone(stage: Stage, port: int) ->
     assert (back["result"], back["putBack"]) == ("put_back", "good")
     assert env(stage) == ("IMAGE=web:1", 0o640)
     assert (stage.folder / "platform" / "told").read_text() == "change undo "
+    about = f"release/{result['id']}"
+    told = [
+        (each.action, each.outcome, each.about) for each in audit_rows(stage.database_url) if each.action.startswith("change")
+    ]
+    assert told == [
+        ("change.begun", "unknown", about),
+        ("change", "success", about),
+        ("change.undone.begun", "unknown", about),
+        ("change.undone", "success", about),
+    ]
 
 
 @pytest.mark.parametrize("way", ["command", "health", "service"])

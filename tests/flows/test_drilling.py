@@ -20,6 +20,7 @@ from core.store.base import Store
 from core.store.drills import DrillRecord, Drills
 from deployments.postgres import EmbeddedPostgres
 from flows.drilling import drill
+from tests.audit_rows import audit_rows
 from tests.conftest import statement
 from tests.flows.saved import Stage, flip
 from tests.mariadb import PASSWORD, MariaDBServer
@@ -103,6 +104,13 @@ async def test_a_good_backup_is_proved_timed_and_dropped(stage: Stage, source: s
         (artifact,) = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=1)
     assert artifact.key == "drill"
     assert "| app | good | 1200 | 2 |" in str(artifact.data)
+    (entry,) = audit_rows(stage.database_url, "drill")
+    assert (entry.outcome, entry.actor, entry.about, entry.details["flowRunId"]) == (
+        "success",
+        "flow:drill",
+        "app",
+        str(artifact.flow_run_id),
+    )
 
 
 async def test_what_differs_is_its_own_result_and_fails_the_run(stage: Stage, source: str, postgres: EmbeddedPostgres) -> None:

@@ -20,6 +20,7 @@ from core.store.files import Files
 from core.store.runs import Runs
 from core.tools.tool import File
 from flows.files import KeptFiles, expire_files, files_for
+from tests.audit_rows import audit_rows
 from tests.blocks.test_storage import keys
 from tests.prefect_server import RunningServer
 from tests.s3 import S3Server
@@ -102,6 +103,7 @@ async def test_the_flow_deletes_only_when_told(
         (artifact,) = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=1)
     assert artifact.key == "expire-files"
     assert "| files | 2 |" in str(artifact.data)
+    assert [each.details["files"] for each in audit_rows(database_url, "files.expired")] == ([] if dry_run else [2])
     assert not go & set(str(artifact.data).split())
     assert artifact.flow_run_id is not None
     assert await Runs(store).result_of(str(artifact.flow_run_id)) == result

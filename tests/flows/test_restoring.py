@@ -14,6 +14,7 @@ from core.backups.errors import BackupDamaged, ExtensionMissing, RestoreDiffers,
 from core.errors import Conflict, InputInvalid, NotFound, PilothouseError
 from deployments.postgres import EmbeddedPostgres
 from flows.restoring import restore
+from tests.audit_rows import audit_rows
 from tests.conftest import statement
 from tests.flows.saved import Stage, flip
 from tests.postgres_filled import fill, seen
@@ -74,6 +75,13 @@ async def test_a_destroyed_database_is_back_in_a_target(stage: Stage, databases:
     assert (await restore(manifest.id, "spare", replace=True))["result"] == "good"
     assert seen(target) == before
     assert run_sql(target, "SELECT to_regclass('later')") == [(None,)]
+    entries = audit_rows(stage.database_url)
+    told = [("restore.begun", "unknown"), ("restore", "success")]
+    refused = [("restore.begun", "unknown"), ("restore", "failure")]
+    assert [(each.action, each.outcome) for each in entries] == [*told, *refused, *told]
+    assert {(each.actor, each.about) for each in entries} == {("flow:restore", manifest.id)}
+    assert (entries[3].details["error"], entries[5].details["replace"]) == (TargetNotEmpty.code, True)
+    assert not any(each.details["identityUsed"] for each in entries)
 
 
 async def test_everything_may_be_encrypted_and_the_wrong_key_is_told(stage: Stage, databases: Made) -> None:
@@ -101,6 +109,7 @@ async def test_everything_may_be_encrypted_and_the_wrong_key_is_told(stage: Stag
     assert run_sql(target, "SELECT to_regclass('precious')::text") == [("precious",)], "nothing was deleted in vain"
     stage.configure(toml.replace("file:wrong", "file:right"))
     assert (await restore(manifest.id, "spare", replace=True))["rows"] == 600
+    assert audit_rows(stage.database_url, "restore")[-1].details["identityUsed"] is True
 
 
 async def test_a_flipped_byte_is_found_and_the_target_called_incomplete(stage: Stage, databases: Made) -> None:

@@ -18,6 +18,7 @@ from core.store.upkeep import Purged, Upkeep
 from flows.upkeep import purge_history
 from tasks import upkeep as tasks_upkeep
 from tasks.upkeep import drop_lone_task_runs
+from tests.audit_rows import audit_rows
 from tests.prefect_server import RunningServer
 
 SESSIONS = """
@@ -139,6 +140,7 @@ async def test_the_flow_deletes_only_when_told(
         (artifact,) = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=1)
     assert artifact.key == "purge-history"
     assert "| conversations | 3 |" in str(artifact.data)
+    assert [each.details["sessions"] for each in audit_rows(rows, "history.purged")] == ([] if dry_run else [3])
 
 
 async def test_lone_task_runs_of_ours_go_by_age(prefect_client: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:

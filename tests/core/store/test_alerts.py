@@ -12,6 +12,7 @@ from core.errors import NotFound
 from core.store.alerts import Alerts
 from core.store.base import Store
 from core.store.heartbeats import Heartbeats
+from tests.audit_rows import audit_rows
 
 
 def down(name: str, **more: Any) -> Alert:
@@ -23,7 +24,7 @@ def sql(url: str, statement: str, *values: Any) -> None:
         connection.execute(statement.encode(), values)
 
 
-async def test_an_alert_from_raised_to_resolved(store: Store) -> None:
+async def test_an_alert_from_raised_to_resolved(store: Store, database_url: str) -> None:
     alerts = Alerts(store)
     first = down("postgres", facts={"Since": "08:30", "Folded": "3"}, links=(Link("Runbook", "https://example.org/r"),))
     assert await alerts.raise_(first)
@@ -36,6 +37,9 @@ async def test_an_alert_from_raised_to_resolved(store: Store) -> None:
 
     assert await alerts.resolve("service:postgres", "it answers again")
     assert not await alerts.resolve("service:postgres")
+    raised, ended = audit_rows(database_url)
+    assert (raised.action, raised.about, raised.details["origin"]) == ("alert.raised", found.id, "sweep")
+    assert (ended.action, ended.about, ended.details) == ("alert.resolved", found.id, {"fingerprint": "service:postgres"})
     assert await alerts.current("service:postgres") is None
     over = await alerts.get(found.id)
     assert (over.status, over.resolved_words) == ("resolved", "it answers again")

@@ -14,6 +14,8 @@ from core.store.audit import Audit
 from core.store.base import Store
 
 KEY = "the key of this test"
+COLUMNS = "at, action, outcome, actor, actor_name, address, object, request_id, details, batch"
+ADDED = f"INSERT INTO pilothouse.audit ({COLUMNS}) SELECT {COLUMNS} FROM pilothouse.audit WHERE seq = 5"
 
 
 @pytest.fixture
@@ -60,6 +62,16 @@ async def test_what_is_sealed_is_verified_and_read_again(audit: Audit) -> None:
         ("UPDATE pilothouse.audit SET at = at - interval '1 second' WHERE seq = 5", "batch 2"),
         ("DELETE FROM pilothouse.audit WHERE seq = 5", "Batch 2 has 2 entries"),
         ("UPDATE pilothouse.audit SET batch = 3 WHERE seq = 6", "Batch 2 has 2 entries"),
+        (
+            f"INSERT INTO pilothouse.audit ({COLUMNS}) SELECT {COLUMNS} FROM pilothouse.audit WHERE seq = 5",
+            "Batch 2 has 4 entries",
+        ),
+        ("UPDATE pilothouse.audit SET batch = 5 - batch WHERE batch IN (2, 3)", "batch 2"),
+        (
+            "UPDATE pilothouse.audit a SET (actor, details) = (SELECT actor, details FROM pilothouse.audit WHERE seq = 10 - a.seq)"
+            " WHERE seq IN (4, 6)",
+            "batch 2",
+        ),
         ("DELETE FROM pilothouse.audit_seals WHERE batch = 2", "Batches 2 to 2 are missing"),
         ("DELETE FROM pilothouse.audit_seals WHERE batch = 1", "Batches 1 to 1 are missing"),
         ("DELETE FROM pilothouse.audit_seals WHERE batch = 4", "Batches 4 to 4 are missing"),
@@ -73,7 +85,7 @@ async def test_a_change_is_found(audit: Audit, database_url: str, statement: str
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE pilothouse.audit DISABLE TRIGGER audit_is_append_only")
         changed = connection.execute(statement.encode()).rowcount
-    assert changed == 1
+    assert changed >= 1
     wrong = (await audit.verify([KEY], head)).wrong
     assert any(said in each for each in wrong), wrong
 
