@@ -23,9 +23,11 @@ from api import (
     runs,
     status,
     status_page,
+    tokens,
     tools,
     users,
     verify,
+    workspaces,
 )
 from api.alert_routes import alert_routes
 from api.audited import Audited
@@ -36,6 +38,8 @@ from core.config import Settings
 from core.tools.configured import shelf_for
 
 TITLE = "Pilothouse"
+READ = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+"""Standard headers that pages of other origins may send, besides ours."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -67,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     native = APIRouter()
     for module in (chat, openai, status, files, tools, backups, restores, status_page, metrics):
         native.include_router(module.router)
-    for module in (logins, oidc, verify, users, audit):
+    for module in (logins, oidc, verify, users, workspaces, tokens, audit):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router, alert_routes):
         native.include_router(router)
@@ -77,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         allow_origins=list(settings.cors_origins),
         allow_credentials=True,
         allow_methods=["*"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Session-Id", "X-Request-Id"],
+        allow_headers=[*READ, "X-Session-Id", "X-Request-Id", "X-Workspace"],
         expose_headers=["X-Turn-Id", "X-Flow-Run-Id", "X-Request-Id", "Retry-After"],
     )
     app.add_middleware(Audited)

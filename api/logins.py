@@ -15,6 +15,7 @@ from core.config import Settings
 from core.errors import DirectoryUnavailable, Forbidden, TooManyAttempts, Unauthorized
 from core.identity.signing_in import Login
 from core.store.access import Principal
+from core.store.members import Members
 
 router = APIRouter(tags=["access"])
 Username = Annotated[str, Field(min_length=1, max_length=254)]
@@ -85,10 +86,25 @@ def _forget_cookie(response: Response, request: Request, settings: Settings) -> 
 
 
 @router.get("/auth/me", summary="Who the caller is")
-async def me(caller: Anyone) -> dict[str, Any]:
-    """The token's or the user's name, and what may be done with it."""
+async def me(caller: Anyone, parts: TheParts) -> dict[str, Any]:
+    """The token's or the user's name, what may be done with it, in which workspace, and the role in each that may be chosen."""
     kind, _, user = caller.token_id.partition(":")
-    return {"kind": "user" if user else "token", "id": user or kind, "name": caller.name, "scopes": sorted(caller.scopes)}
+    role: str | None = None
+    places: dict[str, str | None] = {caller.workspace: None}
+    if user:
+        role = (await parts.users.get(user)).role
+        places = {**(await Members(parts.store).of(user))[user]} or {caller.workspace: role}
+    if caller.allows("admin"):
+        places = {each.name: "admin" for each in await parts.workspaces.list()}
+    return {
+        "kind": "user" if user else "token",
+        "id": user or kind,
+        "name": caller.name,
+        "role": role,
+        "scopes": sorted(caller.scopes),
+        "workspace": caller.workspace,
+        "workspaces": [{"name": name, "role": there} for name, there in places.items()],
+    }
 
 
 @router.get("/login", include_in_schema=False)
@@ -141,7 +157,8 @@ def target(wanted: str, request: Request, settings: Settings) -> str:
         return "/status"
     if not parts.scheme and not parts.netloc and wanted.startswith("/") and not wanted.startswith("//"):
         return wanted
-    hosts = {request.url.hostname, urlsplit(settings.address).hostname, *settings.access.login_hosts}
+    # Not the host that the request names: whoever makes the request chooses that.
+    hosts = {urlsplit(settings.address).hostname, *settings.access.login_hosts}
     return wanted if parts.scheme in ("http", "https") and parts.hostname in hosts and parts.username is None else "/status"
 
 

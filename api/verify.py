@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from api.auth import COOKIE
+from api.auth import COOKIE, WORKSPACE
 from api.logins import client_of
 from api.parts import Parts, TheParts
 from core.errors import Forbidden
+from core.identity.signing_in import principal, role_at
 from core.settings_access import ROLES, Role
 from core.store.logins import Standing
-from core.store.users import checked_role
 
 router = APIRouter(tags=["access"])
 
@@ -26,20 +26,28 @@ router = APIRouter(tags=["access"])
 async def verify(request: Request, response: Response, parts: TheParts, role: Annotated[Role, Query()] = "viewer") -> None:
     """By the cookie of `/login`, else by Basic authentication; any other `Authorization` is the guarded program's own business.
 
-    Answers 200 with `X-Auth-User`, `X-Auth-Email`, `X-Auth-Name` (percent-encoded) and `X-Auth-Role`; 403 for someone whose role
+    Answers 200 with `X-Auth-User`, `X-Auth-Email`, `X-Auth-Name` (percent-encoded), `X-Auth-Workspace` (the first, or the one of
+    `X-Workspace`) and `X-Auth-Role` there, of which `admin` is the installation's administrator alone; 403 for someone whose role
     is less than `role`; 401 for nobody, with the login page in `X-Auth-Login`, which leads back to the `X-Original-URL` given.
     """
     user = await _user(request, parts)
     if user is None:
         raise HTTPException(401, "Log in first.", {"X-Auth-Login": _login(request, parts)})
-    if ROLES.index(checked_role(user.role)) < ROLES.index(role):
-        raise Forbidden(f"This needs the role {role}; {user.login} is {user.role}.")
+    found = principal(user)
+    there = found.entering(request.headers.get(WORKSPACE) or found.workspace)
+    if there is None:
+        raise Forbidden("You are not in this workspace; ask its administrator to let you in.")
+    await parts.workspaces.known(there.workspace)
+    has = role_at(user, there.workspace)
+    if ROLES.index(has) < ROLES.index(role):
+        raise Forbidden(f"This needs the role {role}; {user.login} is {has}.")
     response.headers.update(
         {
             "X-Auth-User": quote(user.login, safe="@"),
             "X-Auth-Email": quote(user.email, safe="@"),
             "X-Auth-Name": quote(user.name),
-            "X-Auth-Role": user.role,
+            "X-Auth-Role": has,
+            "X-Auth-Workspace": there.workspace,
             "Cache-Control": "no-store",
         }
     )

@@ -6,14 +6,14 @@ needed; the id finds the row, the hash is compared in constant time.
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import compare_digest
 from time import monotonic
 
-from sqlalchemy import DateTime, ForeignKey, Text, func, insert, select, text, update
+from sqlalchemy import ColumnElement, DateTime, ForeignKey, Text, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
@@ -166,16 +166,20 @@ class Tokens:
             raise NotFound("No such workspace; `pilothouse workspace list` shows those there are.", field="workspace") from error
         return _token(row._tuple()), f"ph_{token_id}_{secret}"
 
-    async def list(self) -> list[Token]:
-        """Every token, newest first, revoked and expired ones included."""
+    async def list(self, workspaces: Collection[str] | None = None, *, all_scopes: bool = True) -> list[Token]:
+        """Every token, newest first, revoked and expired ones included; of these workspaces, and without those of scope
+        ``admin``, which are the installation's."""
+        wanted = select(*SHOWN).where(*_of(workspaces, all_scopes)).order_by(TokenRow.created_at.desc(), TokenRow.id)
         async with self._store.single() as connection:
-            rows = await connection.execute(select(*SHOWN).order_by(TokenRow.created_at.desc(), TokenRow.id))
-            return [_token(row._tuple()) for row in rows]
+            return [_token(row._tuple()) for row in await connection.execute(wanted)]
 
-    async def revoke(self, token_id: str, by: By = OURSELVES) -> Token:
-        """End a token: here at once, in other processes within ``FRESH_SECONDS``. Raises ``NotFound``."""
+    async def revoke(
+        self, token_id: str, by: By = OURSELVES, workspaces: Collection[str] | None = None, *, all_scopes: bool = True
+    ) -> Token:
+        """End a token of those that ``list`` gives: here at once, in other processes within ``FRESH_SECONDS``. Raises
+        ``NotFound``."""
         async with self._store.begin() as connection:
-            ended = update(TokenRow).where(TokenRow.id == token_id)
+            ended = update(TokenRow).where(TokenRow.id == token_id, *_of(workspaces, all_scopes))
             revoked_at = func.coalesce(TokenRow.revoked_at, func.now())
             row = (await connection.execute(ended.values(revoked_at=revoked_at).returning(*SHOWN))).one_or_none()
             if row is not None:
@@ -223,6 +227,13 @@ def checked_scopes(scopes: Iterable[str]) -> list[str]:
         known = ", ".join((*SCOPES, "flows:NAME", "flows:*"))
         raise InputInvalid(f"{'Unknown scope' if unknown else 'A token needs a scope'}: choose from {known}.", field="scopes")
     return wanted
+
+
+def _of(workspaces: Collection[str] | None, all_scopes: bool) -> Iterator[ColumnElement[bool]]:
+    if workspaces is not None:
+        yield TokenRow.workspace.in_(workspaces)
+    if not all_scopes:
+        yield ~TokenRow.scopes.contains(["admin"])
 
 
 def _checked_name(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deployments.postgres import EmbeddedPostgres
+from tests.api.peopled import Peopled, peopled
 from tests.api.serving import Chat, Served, beside, launched, provider
 from tests.prefect_server import RunningServer
 from tests.upstream import FakeUpstream
@@ -41,6 +42,20 @@ def served(
     folder = tmp_path_factory.mktemp("api")
     with launched(postgres, template_database, folder, providers, prefect_url=prefect_server.api_url) as api:
         yield api
+
+
+@pytest.fixture(scope="session")
+def people(
+    postgres: EmbeddedPostgres,
+    template_database: str,
+    prefect_server: RunningServer,
+    standing_upstream: FakeUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Peopled]:
+    """An API with workspaces and people of every role."""
+    folder = tmp_path_factory.mktemp("people")
+    with peopled(postgres, template_database, folder, standing_upstream.base_url, prefect_url=prefect_server.api_url) as found:
+        yield found
 
 
 @pytest.fixture

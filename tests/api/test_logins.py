@@ -73,7 +73,10 @@ async def test_the_first_administrator_logs_in_and_may_do_everything(client: htt
         "kind": "user",
         "id": given["user"]["id"],
         "name": "Administrator",
+        "role": "admin",
         "scopes": ["admin"],
+        "workspace": "default",
+        "workspaces": [{"name": "default", "role": "admin"}],
     }
     listed = await client.get("/flows", headers={"Authorization": f"Bearer {given['accessToken']}"})
     assert listed.status_code == 200

@@ -30,7 +30,14 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing()),
 ]
 HOSTS = ("pilothouse", "dify", "prefect")
-PROXIED = {"X-Auth-User": "admin", "X-Auth-Role": "admin", "X-Auth-Email": "a@b", "X-Auth-Name": "A", "X_Auth_User": "admin"}
+PROXIED = {
+    "X-Auth-User": "admin",
+    "X-Auth-Role": "admin",
+    "X-Auth-Email": "a@b",
+    "X-Auth-Name": "A",
+    "X-Auth-Workspace": "research",
+    "X_Auth_User": "admin",
+}
 
 
 @dataclass
@@ -192,6 +199,7 @@ def test_a_guarded_program_learns_who_it_is_and_nothing_that_is_ours(site: Site,
         "x-auth-email": "ann@example.com",
         "x-auth-name": "Ann%20%E6%9D%8E",
         "x-auth-role": "admin",
+        "x-auth-workspace": "default",
         "authorization": "Bearer of-dify",
     }
     assert (headers["cookie"], headers["x-forwarded-proto"]) == ("theme=dark; lang=en", "https")
