@@ -143,7 +143,7 @@ def _beside(settings: Settings) -> bool:
 
 
 async def _machine(settings: Settings, read: Read) -> list[Item]:
-    users, skew = await _databases(settings)
+    users, skew, apart = await _databases(settings)
     api = settings.prefect.api_url
     found = scripts.python_scripts(_commands(settings))
     there = settings.data_dir
@@ -153,6 +153,7 @@ async def _machine(settings: Settings, read: Read) -> list[Item]:
         installation.disk(await disk.probe("disk", ServiceSettings(check="disk", path=_existing(there)), settings).look()),
         installation.clock(skew),
         installation.database_users(users),
+        installation.workspaces(apart),
         installation.prefect_auth(
             None if api is None else masked(api),
             None if api is None else await prefect_door.is_open(api, settings.ca_file),
@@ -164,12 +165,14 @@ async def _machine(settings: Settings, read: Read) -> list[Item]:
     ]
 
 
-async def _databases(settings: Settings) -> tuple[list[installation.DatabaseUser], float | None]:
-    """Who we are on our own database and on those that models may read; and by how much our own one's clock differs."""
+async def _databases(settings: Settings) -> tuple[list[installation.DatabaseUser], float | None, bool | None]:
+    """Who we are on our own database and on those that models may read; by how much our own one's clock differs, and whether
+    requests have a role of their own there."""
     urls = {"database.url": settings.database.url} if settings.database.url is not None else {}
     urls |= {f"databases.{name}": each.url for name, each in settings.databases.items()}
     users: list[installation.DatabaseUser] = []
     skew: float | None = None
+    apart: bool | None = None
     for where, url in urls.items():
         seen = await asyncio.to_thread(databases.asked, url.get_secret_value(), settings.ca_file)
         own = where == "database.url"
@@ -179,8 +182,8 @@ async def _databases(settings: Settings) -> tuple[list[installation.DatabaseUser
             )
         )
         if own and seen is not None:
-            skew = seen.skew
-    return users, skew
+            skew, apart = seen.skew, seen.apart
+    return users, skew, apart
 
 
 def _secret_files(settings: Settings, read: Read) -> list[Path]:

@@ -10,16 +10,19 @@ from pymysql import err
 from pymysql.connections import Connection
 
 from blocks.mysql_session import POWERS, Place
+from core.store.roles import role_names
 
 SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """``skew``: seconds that its clock is ahead of ours, None where that is not asked for."""
+    """``skew``: seconds that its clock is ahead of ours, None where that is not asked for. Both are of PostgreSQL alone."""
 
     superuser: bool
     skew: float | None = None
+    apart: bool = False
+    """Requests have a role of their own there, or the user may make it."""
 
 
 def asked(url: str, ca_file: Path | None) -> Seen | None:
@@ -30,7 +33,10 @@ def asked(url: str, ca_file: Path | None) -> Seen | None:
         with psycopg.connect(url, connect_timeout=SECONDS, options=f"-c statement_timeout={SECONDS * 1000}") as connection:
             before = datetime.now(UTC)
             row = connection.execute(
-                "SELECT clock_timestamp(), rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+                "SELECT clock_timestamp(), rolsuper, rolsuper OR rolcreaterole OR EXISTS ("
+                "SELECT FROM pg_catalog.pg_roles WHERE rolname = %s AND rolcanlogin)"
+                " FROM pg_catalog.pg_roles WHERE rolname = current_user",
+                [role_names(connection.info.dbname)[0]],
             ).fetchone()
             after = datetime.now(UTC)
     except psycopg.Error:
@@ -38,7 +44,8 @@ def asked(url: str, ca_file: Path | None) -> Seen | None:
     if row is None:
         return None
     # The server looked at its clock somewhere between: half of the way there and back is as good a guess as any.
-    return Seen(bool(row[1]), (cast("datetime", row[0]) - (before + (after - before) / 2)).total_seconds())
+    skew = (cast("datetime", row[0]) - (before + (after - before) / 2)).total_seconds()
+    return Seen(bool(row[1]), skew, bool(row[2]))
 
 
 def _mysql(url: str, ca_file: Path | None) -> Seen | None:

@@ -70,6 +70,15 @@ def database_users(users: Sequence[DatabaseUser]) -> Item:
     return judged("database_users", told, doubtful, "None of our database users is a superuser", todo)
 
 
+def workspaces(apart: bool | None) -> Item:
+    """Whether requests are asked of our database by a role of their own."""
+    todo = "Let our database user make it: `ALTER ROLE … CREATEROLE` as a superuser, then start the API again."
+    if apart is None:
+        return unseen("workspaces", "no database is running or configured", "Start Pilothouse, or set DATABASE_URL.")
+    doubtful = [] if apart else ["Row-level security holds to requests, but they share one database user with everything else"]
+    return judged("workspaces", [], doubtful, "Requests reach the database as a role that owns nothing", todo)
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelSeen:
     """A configured channel: when something last arrived there, and what came back since, if that was an error."""

@@ -20,7 +20,8 @@ from core.store.service_history import Listed, ServiceHistory
 from core.store.services import Sweeps
 from core.store.silences import Silences
 from core.sweeps.observation import State
-from core.topology.ours import NAME, NETWORK
+from core.topology.ours import NAME, NETWORK, hidden_from
+from core.workspaces import current_workspace
 
 PROBER = f"{NAME}/{NETWORK}"
 """The service that is down while this machine has no network."""
@@ -59,9 +60,13 @@ class Status:
         alerts, flapping = await self._alerts(silences, now)
         found, page = await self._listed(platform, number, listed, counts={name: sum(of.values()) for name, of in counts.items()})
         histories = await self._history.histories([each.state.key for each in found] if history else [], now)
+        hidden = hidden_from(current_workspace(), self._settings)
+        found = [each for each in found if each.state.key not in hidden]
         services = [assembling.service_view(each, histories.get(each.state.key), flapping) for each in found]
         roots = [assembling.service_view(each, None, flapping) for each in await self._history.troubles(TROUBLES)]
+        roots = [root for root in roots if root.key not in hidden]
         dragged = await self._history.folded([root.key for root in roots], FOLDED)
+        dragged = [each for each in dragged if each.state.key not in hidden]
         under = await self._history.folded_counts()
         return StatusView(
             now=now,

@@ -10,6 +10,7 @@ from core.settings import Settings
 from core.settings_s3 import S3Settings
 from core.settings_services import Check, ServiceSettings, Severity
 from core.topology.topology import Topology
+from core.workspaces import DEFAULT, EVERY
 
 NAME = "pilothouse"
 """Of the topology."""
@@ -38,6 +39,14 @@ def ours(settings: Settings, flows: Iterable[str] = ()) -> Topology:
     if settings.sweeps.prober:
         services[NETWORK] = ServiceSettings(check="tcp", title="Network of this machine", url=SecretStr("tcp://prober:1"))
     return Topology(NAME, services)
+
+
+def hidden_from(workspace: str, settings: Settings) -> frozenset[str]:
+    """Keys of the services that tell of other workspaces' backups. From the default one nothing is hidden: its people watch all."""
+    if workspace in (EVERY, DEFAULT):
+        return frozenset()
+    of_others = [name for name, source in sources_of(settings).items() if source.workspace != workspace]
+    return frozenset(f"{NAME}/{kind}-{name}" for name in of_others for kind in ("backup", "drill"))
 
 
 def provider_service(provider: str) -> str:

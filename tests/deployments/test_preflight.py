@@ -125,7 +125,7 @@ def test_without_anything_running_what_is_not_known_is_no_failure(folder: Path) 
     (folder / "pilothouse.toml").chmod(0o600)
     code, found = items("compose.yaml", JWT_SECRET=KEY)
     assert (code, statuses(found, "fail")) == (0, set())
-    assert statuses(found, "warn") == {"backups", "drills", "alert_channel", "clock", "database_users"}
+    assert statuses(found, "warn") == {"backups", "drills", "alert_channel", "clock", "database_users", "workspaces"}
 
 
 def test_tables_that_are_not_made_yet_are_not_made_here(folder: Path, empty_database_url: str) -> None:
