@@ -19,7 +19,7 @@ from core.errors import ConfigurationInvalid
 
 KeyPath = tuple[str, ...]
 PREFIX = "PILOTHOUSE_"
-NOT_SETTINGS = frozenset({"PILOTHOUSE_CONFIG", "PILOTHOUSE_URL", "PILOTHOUSE_TOKEN"})
+NOT_SETTINGS = frozenset({"PILOTHOUSE_CONFIG", "PILOTHOUSE_URL", "PILOTHOUSE_TOKEN", "PILOTHOUSE_WORKSPACE"})
 """Variables of ours that the tree does not hold: the file's place, and how a client finds and greets a running Pilothouse."""
 SHORT: Mapping[str, KeyPath] = {"PILOTHOUSE_FASTGPT_GENERATION": ("fastgpt", "generation")}
 """Variables of ours that do without the two underscores."""

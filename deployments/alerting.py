@@ -11,7 +11,7 @@ import typer
 
 from core.alerts.phrases import lasted
 from core.errors import InputInvalid
-from deployments.client import DataDir, Token, Url, ask, connect
+from deployments.client import DataDir, Token, Url, Workspace, ask, connect
 from deployments.listing import minute, print_columns
 
 PAGE = 200
@@ -45,13 +45,14 @@ def alert(
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Tell people of something, by the channels that want it. Example: pilothouse alert "The release is out" --severity info"""
     body: dict[str, Any] = {"text": text, "severity": severity}
     body |= {name: value for name, value in (("title", title), ("service", service), ("key", key)) if value is not None}
     body |= {"status": "resolved"} if resolved else {}
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         made = ask(client, "POST", "/alerts", body).json()
     if as_json:
         typer.echo(dumps(made, ensure_ascii=False))
@@ -68,11 +69,12 @@ def list_alerts(
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Alerts that hold; with --all also those that are over. Example: pilothouse alerts list --json"""
     query = {} if all_ else {"status": "open"}
-    found = _pages("/alerts", "alerts", limit, query, (url, token, data_dir))
+    found = _pages("/alerts", "alerts", limit, query, (url, token, data_dir, workspace))
     if as_json:
         typer.echo(dumps({"alerts": found}, ensure_ascii=False, indent=2))
         return
@@ -90,10 +92,11 @@ def try_channel(
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Send one message to a channel, and say what came back. Example: pilothouse alerts test ops"""
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         answer = ask(client, "POST", f"/channels/{quote(channel, safe='')}/test").json()
     if as_json:
         typer.echo(dumps(answer, ensure_ascii=False))
@@ -103,9 +106,15 @@ def try_channel(
 
 
 @app.command("channels")
-def list_channels(as_json: Json = False, url: Url = None, token: Token = None, data_dir: DataDir = None) -> None:
+def list_channels(
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    workspace: Workspace = None,
+    data_dir: DataDir = None,
+) -> None:
     """Where alerts go, what waits there, and what was given up in the last day. Example: pilothouse alerts channels"""
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         found = ask(client, "GET", "/channels").json()["channels"]
     if as_json:
         typer.echo(dumps({"channels": found}, ensure_ascii=False, indent=2))
@@ -133,13 +142,14 @@ def add_silence(
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Tell nobody of some alerts for a while. Example: pilothouse silence add postgres 'dify-*' --for 2h --comment upgrade"""
     lists = {"services": services, "platforms": platform, "severities": severity, "fingerprints": fingerprint}
     body: dict[str, Any] = {name: values for name, values in lists.items() if values}
     body |= {"endsAt": _end(for_, until), "comment": comment, "by": _who()}
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         made = ask(client, "POST", "/silences", body).json()
     typer.echo(dumps(made, ensure_ascii=False) if as_json else f"{made['id']} until {_minute(made['endsAt'])}")
 
@@ -151,10 +161,11 @@ def list_silences(
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Silences that hold or are to come. Example: pilothouse silence list"""
-    found = _pages("/silences", "silences", limit, {"all": "true"} if all_ else {}, (url, token, data_dir))
+    found = _pages("/silences", "silences", limit, {"all": "true"} if all_ else {}, (url, token, data_dir, workspace))
     if as_json:
         typer.echo(dumps({"silences": found}, ensure_ascii=False, indent=2))
         return
@@ -174,15 +185,16 @@ def end_silence(
     silence_id: Annotated[str, typer.Argument(help="Its id, as `pilothouse silence list` shows it.")],
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """End a silence now. Example: pilothouse silence end 0199f8a0-…"""
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         ask(client, "DELETE", f"/silences/{quote(silence_id, safe='')}")
     typer.echo("ended")
 
 
-def _pages(path: str, name: str, limit: int, query: dict[str, str], where: tuple[Any, Any, Any]) -> list[dict[str, Any]]:
+def _pages(path: str, name: str, limit: int, query: dict[str, str], where: tuple[Any, Any, Any, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     asked: dict[str, str] = dict(query)
     with connect(*where) as client:

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from core.config import Settings, load_settings
 from core.errors import ConfigurationInvalid
-from deployments.client import DataDir, Token, Url, ask, connect
+from deployments.client import DataDir, Token, Url, Workspace, ask, connect
 from deployments.engines import with_engines
 from deployments.listing import print_columns
 from deployments.running import CODES, followed
@@ -42,6 +42,7 @@ def backup(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Save a source or a set now, and follow it. Example: pilothouse backup dify
@@ -49,7 +50,7 @@ def backup(
     Exit code 0: all good, 1: failed, 3: cancelled, 4: some sources failed and others are good, 5: it is being backed up already.
     """
     parameters: dict[str, object] = ({"name": name} if name is not None else {}) | ({"fast": True} if fast else {})
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         outcome = followed(client, "/flows/backup/runs", {"parameters": parameters})
     result: dict[str, Any] | None = outcome["result"]
     made = result["backups"] if result is not None else []
@@ -68,12 +69,13 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Backups, newest first. Example: pilothouse backups list --source dify --json"""
     found: list[dict[str, Any]] = []
     query: dict[str, str | int] = {"source": source} if source is not None else {}
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         more = True
         while more and len(found) < limit:
             page = ask(client, "GET", f"/backups?{urlencode(query | {'limit': min(PAGE, limit - len(found))})}").json()

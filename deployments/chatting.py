@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from core.errors import Conflict, PilothouseError
-from deployments.client import DataDir, Token, Url, ask, checked, connect, events_of, unreachable
+from deployments.client import DataDir, Token, Url, Workspace, ask, checked, connect, events_of, unreachable
 
 INTERRUPTED = 130
 
@@ -21,10 +21,11 @@ def chat(
     system: Annotated[str | None, typer.Option(help="A system prompt for a new session.")] = None,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Ask a model. Ctrl-C stops an answer. Example: pilothouse chat "Why is the sky blue?" """
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         if text is None and not sys.stdin.isatty():
             text = sys.stdin.read().strip()
         conversation = Conversation(client, _session(client, session, system), model)

@@ -37,6 +37,7 @@ COMMANDS = (
     Listed("setup", "deployments.setup:setup", "Publish blocks, deployments, schedules and limits to Prefect."),
     Listed("topology", "deployments.topologies:app", "What depends on what: import compose files, show."),
     Listed("user", "deployments.users:app", "Accounts of people: create, list, role, password, disable, enable."),
+    Listed("workspace", "deployments.workspaces:app", "Departments that are kept apart: create, list, members, invite …"),
     Listed("audit", "deployments.auditing:app", "Who did what: verify, list, export."),
     Listed(
         "preflight", "deployments.preflight:preflight", "Whether all is fit for production, and what to do; exit 1: it is not."

@@ -17,6 +17,9 @@ from deployments.api_parts import admin_token_file
 
 Url = Annotated[str | None, typer.Option(envvar="PILOTHOUSE_URL", help="The API's address; else that of `pilothouse up`.")]
 Token = Annotated[str | None, typer.Option(envvar="PILOTHOUSE_TOKEN", help="A token for it; else the data directory's own.")]
+Workspace = Annotated[
+    str | None, typer.Option(envvar="PILOTHOUSE_WORKSPACE", help="In which workspace; else the token's, or one's first.")
+]
 DataDir = Annotated[Path | None, typer.Option(help="The data directory of `pilothouse up`.")]
 
 # Streams are never silent for longer than their pings.
@@ -34,8 +37,8 @@ class Event:
     data: str
 
 
-def connect(url: str | None, token: str | None, data_dir: Path | None) -> httpx.Client:
-    """A client with the address and token. Raises ``PartMissing`` where nothing says them."""
+def connect(url: str | None, token: str | None, data_dir: Path | None, workspace: str | None = None) -> httpx.Client:
+    """A client with the address, token and workspace. Raises ``PartMissing`` where nothing says them."""
     settings = load_settings(overrides={"data_dir": data_dir})
     noted = _noted(settings.data_dir)
     address = (url or noted or "").rstrip("/")
@@ -48,7 +51,7 @@ def connect(url: str | None, token: str | None, data_dir: Path | None) -> httpx.
     loopback = httpx.URL(address).host in LOOPBACK
     return httpx.Client(
         base_url=address,
-        headers={"Authorization": f"Bearer {token}"},
+        headers={"Authorization": f"Bearer {token}"} | ({"X-Workspace": workspace} if workspace else {}),
         timeout=TIMEOUT,
         verify=_trust(settings),
         trust_env=not loopback,  # no proxy stands between us and this machine

@@ -14,7 +14,7 @@ import typer
 
 from core.config import load_settings
 from core.errors import InputInvalid
-from deployments.client import DataDir, Token, Url, connect
+from deployments.client import DataDir, Token, Url, Workspace, connect
 from deployments.running import CODES, followed
 
 NOTHING_TO_DRILL = 3
@@ -33,6 +33,7 @@ def restore(
     config: Annotated[Path | None, typer.Option(help="With --store: a configuration file.")] = None,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Put a backup back. Examples: pilothouse restore ID --into spare; pilothouse restore --store /mnt/b --into-data-dir DIR
@@ -49,7 +50,7 @@ def restore(
     if replace and confirm is None:
         confirm = typer.prompt(f"All that {into} holds will be deleted. Repeat its name", err=True)
     body = {"target": into, "confirm": confirm or into, "replace": replace, "only": only}
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         outcome = followed(client, f"/backups/{quote(backup_id, safe='')}/restore", body)
     if outcome["result"] is not None:
         typer.echo(dumps(outcome["result"], ensure_ascii=False))
@@ -61,13 +62,14 @@ def drill(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Restore the newest backups into throwaway places and compare them. Example: pilothouse drill dify --json
 
     Exit code 0: good, 1: not, 3: there is no good backup to drill, or nowhere to restore it to.
     """
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         outcome = followed(client, "/flows/drill/runs", {"parameters": {"name": name} if name is not None else {}})
     result: dict[str, Any] | None = outcome["result"]
     if result is not None:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from core.errors import InputInvalid, PrefectNotReady
 from core.ids import new_id
-from deployments.client import DataDir, Event, Token, Url, ask_when_ready, checked, connect, events_of, unreachable
+from deployments.client import DataDir, Event, Token, Url, Workspace, ask_when_ready, checked, connect, events_of, unreachable
 
 CODES = {"COMPLETED": 0, "CANCELLED": 3}
 """By the run's last state; any other is 1."""
@@ -32,13 +32,14 @@ def run(
     ] = None,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run a flow and follow it. Example: pilothouse run purge_history -p dry_run=true
 
     Exit code 0: completed, 1: failed, 3: cancelled. The result is printed as JSON on stdout, everything else on stderr.
     """
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         outcome = followed(client, f"/flows/{quote(flow, safe='')}/runs", {"parameters": parsed(parameter or [])})
     if outcome["result"] is not None:
         typer.echo(dumps(outcome["result"], ensure_ascii=False))

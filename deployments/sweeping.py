@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import httpx
 import typer
 
-from deployments.client import DataDir, Token, Url, ask, connect
+from deployments.client import DataDir, Token, Url, Workspace, ask, connect
 from deployments.listing import print_columns
 from deployments.running import followed
 
@@ -31,6 +31,7 @@ def sweep(
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """Look at every service now, and follow it. Example: pilothouse sweep dify --json
@@ -38,7 +39,7 @@ def sweep(
     Exit code 0: all is well, 1: something is degraded, 2: something is down, 3: nobody can tell, or the sweep failed.
     """
     parameters = {"topology": topology} if topology is not None else {}
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         outcome = followed(client, "/flows/health_sweep/runs", {"parameters": parameters})
         result: dict[str, Any] | None = outcome["result"]
         if outcome["state"] != "COMPLETED" or result is None:
@@ -57,13 +58,14 @@ def status(
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
+    workspace: Workspace = None,
     data_dir: DataDir = None,
 ) -> None:
     """How the last sweep left the services. Example: pilothouse status --json
 
     Exit code 0: all is well, 1: something is degraded or the sweeps are late, 2: something is down, 3: nobody can tell.
     """
-    with connect(url, token, data_dir) as client:
+    with connect(url, token, data_dir, workspace) as client:
         found = _asked(client)
     if as_json:
         typer.echo(dumps(found, ensure_ascii=False, indent=2))

@@ -11,6 +11,7 @@ import typer
 
 from core.errors import InputInvalid
 from core.store.access import Token, Tokens
+from core.workspaces import DEFAULT
 from deployments.listing import minute, print_columns
 from deployments.own_database import AsJson, Config, DataDir, asked, whoever
 
@@ -38,6 +39,7 @@ def create(
         list[str],
         typer.Option(help="chat, tools, plugin, flows:NAME, flows:* (every flow), alerts, heartbeat, read, admin (all); repeat."),
     ],
+    workspace: Annotated[str, typer.Option(help="Whose work its requests are; a token of scope admin may choose any.")] = DEFAULT,
     expires: Annotated[str | None, typer.Option(help="30d, 12h, 90m, 4w, or a date; without it the token stays valid.")] = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -45,7 +47,7 @@ def create(
 ) -> None:
     """Make a token and print it, this once. Example: pilothouse token create --name dify --scope chat --expires 30d"""
     expires_at = expiry(expires, datetime.now(UTC)) if expires is not None else None
-    made, plaintext = _ask(config, data_dir, lambda tokens: tokens.create(name, scope, expires_at, by=whoever()))
+    made, plaintext = _ask(config, data_dir, lambda tokens: tokens.create(name, scope, expires_at, workspace, whoever()))
     if as_json:
         typer.echo(orjson.dumps({**_shown(made), "token": plaintext}, option=orjson.OPT_INDENT_2).decode())
         return
@@ -61,9 +63,12 @@ def list_(as_json: AsJson = False, config: Config = None, data_dir: DataDir = No
     if as_json:
         typer.echo(orjson.dumps({"tokens": [_shown(each) for each in found]}, option=orjson.OPT_INDENT_2).decode())
         return
-    rows = [("ID", "NAME", "SCOPES", "STATUS", "EXPIRES", "LAST USED")]
+    rows = [("ID", "NAME", "SCOPES", "STATUS", "EXPIRES", "LAST USED", "WORKSPACE")]
     rows += [
-        (each.id, each.name, ",".join(each.scopes), each.status, minute(each.expires_at), minute(each.last_used_at))
+        (
+            *(each.id, each.name, ",".join(each.scopes), each.status),
+            *(minute(each.expires_at), minute(each.last_used_at), each.workspace),
+        )
         for each in found
     ]
     print_columns(rows)
@@ -103,6 +108,7 @@ def _shown(each: Token) -> dict[str, object]:
         "id": each.id,
         "name": each.name,
         "scopes": each.scopes,
+        "workspace": each.workspace,
         "status": each.status,
         "createdAt": each.created_at,
         "expiresAt": each.expires_at,

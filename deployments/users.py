@@ -12,7 +12,10 @@ import typer
 from core.errors import InputInvalid
 from core.identity.passwords import Passwords
 from core.settings_access import ROLES
+from core.store.base import Store
+from core.store.members import Members
 from core.store.users import User, Users
+from core.workspaces import DEFAULT
 from deployments.listing import minute, print_columns
 from deployments.own_database import AsJson, Config, DataDir, asked, whoever
 
@@ -55,19 +58,23 @@ def create(
 def list_(as_json: AsJson = False, config: Config = None, data_dir: DataDir = None) -> None:
     """Everybody who has an account or has logged in. Example: pilothouse user list --json"""
 
-    async def all_of_them(users: Users, _: Passwords) -> list[User]:
-        found: list[User] = []
+    async def all_of_them(store: Store) -> tuple[list[User], dict[str, dict[str, str]]]:
+        users, found = Users(store), list[User]()
         while page := await users.list(after=found[-1].login if found else ""):
             found += page
-        return found
+        return found, await Members(store).of(*(each.id for each in found))
 
-    found = _ask(config, data_dir, all_of_them)
+    found, places = asked(config, data_dir, "users", all_of_them)
     if as_json:
-        typer.echo(orjson.dumps({"users": [_shown(each) for each in found]}, option=orjson.OPT_INDENT_2).decode())
+        shown = [_shown(each) | {"workspaces": places[each.id]} for each in found]
+        typer.echo(orjson.dumps({"users": shown}, option=orjson.OPT_INDENT_2).decode())
         return
-    rows = [("LOGIN", "NAME", "ROLE", "FROM", "STATUS", "LAST LOGIN")]
+    rows = [("LOGIN", "NAME", "ROLE", "FROM", "STATUS", "LAST LOGIN", "WORKSPACES")]
     rows += [
-        (each.login, each.name, each.role, each.source, "disabled" if each.disabled else "active", minute(each.last_login_at))
+        (
+            *(each.login, each.name, each.role, each.source, "disabled" if each.disabled else "active"),
+            *(minute(each.last_login_at), _named(each, places[each.id])),
+        )
         for each in found
     ]
     print_columns(rows)
@@ -141,6 +148,13 @@ def _tell(changed: User, as_json: bool = False) -> None:
         typer.echo(orjson.dumps(_shown(changed), option=orjson.OPT_INDENT_2).decode())
     else:
         typer.echo(f"{changed.login}: {changed.role}{', disabled' if changed.disabled else ''}")
+
+
+def _named(user: User, places: dict[str, str]) -> str:
+    """``research (operator), sales (viewer)``; who is in none by name is in the default one with their own role."""
+    if user.role == "admin":
+        return "all"
+    return ", ".join(f"{name} ({role})" for name, role in places.items()) or DEFAULT
 
 
 def _shown(each: User) -> dict[str, object]:
