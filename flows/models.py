@@ -26,7 +26,7 @@ from tasks.runs import keep_result, report_progress
 USED = timedelta(days=7)
 """Within which a model that the configuration does not name was asked, so that people are told when it changes."""
 KEPT = 365.0
-"""Days for which changes are kept."""
+"""Days for which changes, and models that are gone, are kept."""
 SHOWN = 500
 """Models in the artifact's table, and changes in the result."""
 
@@ -127,6 +127,7 @@ async def _told(parts: Parts) -> int:
         name = f"model-change:{each.id}"
         await parts.alerts.raise_once(alert_of(each.changed, name), name)
         await parts.models.told(each.id)
+    await parts.models.retire(list(parts.settings.providers))
     await parts.models.forget(KEPT)
     return len(changes)
 

@@ -104,7 +104,11 @@ _CHANGES = text("""
     FROM jsonb_to_recordset(CAST(:changes AS jsonb))
         AS r (provider text, model text, change text, before text, after text, what text[])
 """)
-_FORGET = text("DELETE FROM pilothouse.model_changes WHERE told AND at < now() - make_interval(secs => :age)")
+_FORGET = (
+    text("DELETE FROM pilothouse.models WHERE gone_at < now() - make_interval(secs => :age)"),
+    text("DELETE FROM pilothouse.model_changes WHERE told AND at < now() - make_interval(secs => :age)"),
+)
+_RETIRE = text("UPDATE pilothouse.models SET gone_at = now() WHERE gone_at IS NULL AND provider <> ALL(:providers)")
 
 
 class Models:
@@ -168,10 +172,15 @@ class Models:
         async with self._store.single() as connection:
             await connection.execute(update(ModelChangeRow).where(ModelChangeRow.id == change_id).values(told=True))
 
-    async def forget(self, days: float) -> int:
-        """Delete what changed longer ago than ``days``; how many."""
+    async def retire(self, providers: Collection[str]) -> int:
+        """Take the models of all others for gone, since nobody configures those any more; how many."""
         async with self._store.single() as connection:
-            return (await connection.execute(_FORGET, {"age": days * 86_400})).rowcount
+            return (await connection.execute(_RETIRE, {"providers": list(providers)})).rowcount
+
+    async def forget(self, days: float) -> int:
+        """Delete what is gone, and what changed, longer ago than ``days``; how much."""
+        async with self._store.single() as connection:
+            return sum([(await connection.execute(each, {"age": days * 86_400})).rowcount for each in _FORGET])
 
 
 def _records() -> Any:

@@ -56,3 +56,7 @@ async def test_old_changes_are_forgotten_once_they_are_told(store: Store) -> Non
     assert await models.forget(1) == 0
     assert await models.forget(-1) == 1
     assert [each.model for each in await models.changes()] == ["a"]
+    assert (await models.retire(["box"]), await models.retire(["other"])) == (0, 2)
+    assert [each.gone_at is None for each in await models.all()] == [False, False]
+    assert await models.forget(-1) == 2
+    assert await models.all() == []
