@@ -65,7 +65,8 @@ async def logout(request: Request, response: Response, parts: TheParts, body: Re
     given += [token for token in (presented(request), request.cookies.get(COOKIE) if same_site(request) else None) if token]
     for token in given:
         await parts.signing_in.log_out(token, client_of(request))
-    _forget_cookie(response, request, parts.settings)
+    if same_site(request):
+        _forget_cookie(response, request, parts.settings)
 
 
 @router.post("/logout", include_in_schema=False)

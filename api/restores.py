@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import require
@@ -38,7 +38,6 @@ class RestoreRequest(BaseModel):
 async def restore(
     backup_id: str,
     body: RestoreRequest,
-    request: Request,
     response: Response,
     caller: Admin,
     parts: TheParts,
@@ -54,4 +53,4 @@ async def restore(
     require_consent(parts.settings, body.target, replace=body.replace, confirm=body.confirm)
     parameters = body.model_dump(exclude_defaults=True) | {"backup_id": backup_id}
     view = await parts.runs.trigger(triggerable("restore"), parameters, caller=caller.token_id, key=idempotency_key)
-    return accepted(view, request, response, parts.settings)
+    return accepted(view, response, parts.settings)

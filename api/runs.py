@@ -76,13 +76,12 @@ async def trigger(
     entry = triggerable(name)
     await require_own_work(entry, entry.checked(parameters or {}), settings, request.app.state.parts.store)
     view = await found.trigger(entry, parameters or {}, caller=caller.token_id, key=idempotency_key)
-    return accepted(view, request, response, settings)
+    return accepted(view, response, settings)
 
 
-def accepted(view: RunView, request: Request, response: Response, settings: Settings) -> dict[str, str]:
+def accepted(view: RunView, response: Response, settings: Settings) -> dict[str, str]:
     """What a 202 says of the run that it began."""
-    base = (settings.public_url or str(request.base_url)).rstrip("/")
-    address = f"{base}{settings.api_prefix}/runs/{view.run_id}"
+    address = f"{settings.address.rstrip('/')}{settings.api_prefix}/runs/{view.run_id}"
     response.headers["Location"] = address
     return {"runId": view.run_id, "events": f"{address}/events", "prefectUrl": view.prefect_url}
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response, Security
+from fastapi import APIRouter, Response, Security
 from pydantic import BaseModel, ConfigDict
 
 from api.auth import require
@@ -41,7 +41,6 @@ async def list_tools(caller: Caller, parts: TheParts, language: Literal["en", "z
 async def run(
     tool_id: str,
     body: NewToolRun,
-    request: Request,
     response: Response,
     parts: TheParts,
     caller: Caller,
@@ -55,7 +54,7 @@ async def run(
         requested = await parts.tool_requests.trigger(asked, idempotency_key)
     except InputInvalid as error:
         raise InputInvalid(error.message, field=f"inputs.{error.field}" if error.field else "inputs") from error
-    answer = accepted(requested.view, request, response, parts.settings)
+    answer = accepted(requested.view, response, parts.settings)
     if body.wait and (result := await parts.tool_requests.result(requested, PATIENCE)) is not None:
         response.status_code = 200
         return {"runId": requested.view.run_id, "output": result.output}

@@ -13,6 +13,7 @@ HEAD_SECONDS = 15.0
 BODY_SECONDS = 75.0
 """For the body. A route that reads it gives up earlier, with an answer; this is for those who answer without reading it."""
 HEAD_BYTES = 65_536
+LINGER = 0.5
 
 
 class TimedProtocol(HttpToolsProtocol):
@@ -25,6 +26,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._in_body = False
         self._head = 0
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -35,6 +37,8 @@ class TimedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._deadline is None:
             self._give(self.head_seconds)
         super().data_received(data)
@@ -75,5 +79,8 @@ class TimedProtocol(HttpToolsProtocol):
             self._refuse(408)
 
     def _refuse(self, status: int) -> None:
+        """Answer, and close a moment later: closed at once, with bytes unread, the answer would be lost on its way."""
+        self._refused = True
+        self._done()
         self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
-        self.transport.close()
+        self.loop.call_later(LINGER, self.transport.close)

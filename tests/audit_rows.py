@@ -13,10 +13,13 @@ class Row(NamedTuple):
     actor: str
     about: str
     details: dict[str, Any]
+    seq: int
 
 
 def audit_rows(url: str, *actions: str) -> list[Row]:
     """Entries in their order; of ``actions`` alone where some are named."""
     with psycopg.connect(url) as connection:
-        rows = connection.execute("SELECT action, outcome, actor, object, details FROM pilothouse.audit ORDER BY seq").fetchall()
+        rows = connection.execute(
+            "SELECT action, outcome, actor, object, details, seq FROM pilothouse.audit ORDER BY seq"
+        ).fetchall()
     return [row for row in (Row(*each) for each in rows) if not actions or row.action in actions]

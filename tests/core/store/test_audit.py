@@ -68,8 +68,8 @@ async def test_what_is_sealed_is_verified_and_read_again(audit: Audit) -> None:
         ),
         ("UPDATE pilothouse.audit SET batch = 5 - batch WHERE batch IN (2, 3)", "batch 2"),
         (
-            "UPDATE pilothouse.audit a SET (actor, details) = (SELECT actor, details FROM pilothouse.audit WHERE seq = 10 - a.seq)"
-            " WHERE seq IN (4, 6)",
+            "UPDATE pilothouse.audit a SET (actor, details)"
+            " = (SELECT actor, details FROM pilothouse.audit WHERE seq = 10 - a.seq) WHERE seq IN (4, 6)",
             "batch 2",
         ),
         ("DELETE FROM pilothouse.audit_seals WHERE batch = 2", "Batches 2 to 2 are missing"),
