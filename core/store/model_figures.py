@@ -49,8 +49,8 @@ class Used:
 # A loose scan of the index: one look for each model that there is, however many turns.
 _KNOWN = """
     WITH RECURSIVE known AS (
-        (SELECT provider, model FROM pilothouse.turns WHERE provider IS NOT NULL AND finished_at IS NOT NULL
-         ORDER BY provider, model LIMIT 1)
+        (SELECT provider, model FROM pilothouse.turns
+         WHERE provider IS NOT NULL AND model IS NOT NULL AND finished_at IS NOT NULL ORDER BY provider, model LIMIT 1)
         UNION ALL
         SELECT further.provider, further.model FROM known, LATERAL (
             SELECT t.provider, t.model FROM pilothouse.turns t
