@@ -42,7 +42,7 @@ def ours(settings: Settings, flows: Iterable[str] = ()) -> Topology:
 
 
 def hidden_from(workspace: str, settings: Settings) -> frozenset[str]:
-    """Keys of the services that tell of other workspaces' backups. From the default one nothing is hidden: its people watch all."""
+    """Keys of the services that tell of other workspaces' backups. The default one's people see all."""
     if workspace in (EVERY, DEFAULT):
         return frozenset()
     of_others = [name for name, source in sources_of(settings).items() if source.workspace != workspace]

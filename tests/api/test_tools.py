@@ -7,7 +7,12 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from pydantic import SecretStr
 
+from core.settings import DatabaseSettings
+from core.store.access import Tokens
+from core.store.base import Store
+from core.store.workspaces import Workspaces
 from tests.api.conftest import Serve
 from tests.api.serving import Served, beside
 from tests.prefect_server import RunningServer, ServedFlows
@@ -99,6 +104,22 @@ async def test_the_tools_own_failure_is_told(api: httpx.AsyncClient) -> None:
     assert "[databases.NAME]" in answer.json()["detail"]
 
 
+async def test_a_run_and_its_files_belong_to_the_callers_workspace(api: httpx.AsyncClient, api_process: Served) -> None:
+    store = Store.from_settings(DatabaseSettings(url=SecretStr(api_process.database_url)))
+    await Workspaces(store).create("research")
+    token = (await Tokens(store).create("research", ["tools", "read"], workspace="research"))[1]
+    await store.aclose()
+    async with api_process.client() as research:
+        research.headers["Authorization"] = f"Bearer {token}"
+        body = (await research.post(RUNS, json={"inputs": CHART, "wait": True}, timeout=60)).json()
+        assert (await result_of(research, body["runId"]))["files"] == [body["output"]["chartUrl"]]
+    assert (await api.get(f"/runs/{body['runId']}")).status_code == 404
+    with psycopg.connect(api_process.database_url) as connection:
+        for table in ("tool_runs", "files"):
+            asked = f"SELECT count(*) FROM pilothouse.{table} WHERE workspace = 'research'"
+            assert connection.execute(asked.encode()).fetchone() == (1,)
+
+
 async def test_a_key_stands_for_one_run(api: httpx.AsyncClient, api_process: Served) -> None:
     async def post(title: str, wait: bool = False) -> httpx.Response:
         body = {"inputs": CHART | {"title": title}, "wait": wait}
@@ -154,7 +175,8 @@ async def test_scopes(api_process: Served, api: httpx.AsyncClient) -> None:
     assert await status("chat", "GET", f"/runs/{run_id}") == 403
     parameters = {"tool_id": "drawing/baseChart", "input_id": "none"}
     assert await status("tools", "POST", "/flows/tool_run/runs", json={"parameters": parameters}) == 403
-    assert await status("flows:tool_run", "POST", "/flows/tool_run/runs", json={"parameters": parameters}) == 202
+    # With the scope it is looked for.
+    assert await status("flows:tool_run", "POST", "/flows/tool_run/runs", json={"parameters": parameters}) == 404
 
 
 async def test_an_earlier_run_is_run_once_more_by_its_id(api_process: Served, api: httpx.AsyncClient) -> None:
