@@ -5,6 +5,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from api.left import show_left
 from core.errors import Forbidden, Unauthorized
 from core.identity.signing_in import SigningIn
 from core.store.access import Principal
@@ -41,6 +42,9 @@ class Require(SecurityBase):
         wanted = [scope.format_map(request.path_params) for scope in self._scopes]
         if wanted and not any(principal.allows(scope) for scope in wanted):
             raise Forbidden(f"This token lacks the scope {' or '.join(self._scopes)}.")
+        if not getattr(request.state, "counted", False):  # a route may ask more than once
+            request.state.counted = True
+            show_left(request.scope, await request.app.state.parts.gate.request(principal))
         return principal
 
     async def _caller(self, request: Request) -> Principal:

@@ -18,6 +18,7 @@ from core.identity.access_tokens import AccessTokens
 from core.identity.elsewhere import Elsewhere
 from core.identity.signing_in import SigningIn
 from core.ids import new_id
+from core.quotas.gate import Gate
 from core.store.access import Tokens
 from core.store.base import Store
 from core.store.processes import Processes
@@ -42,6 +43,7 @@ from flows.files import KeptFiles, files_for
 from flows.holding import OpenRuns
 from flows.ledger import TurnLedger
 from flows.prefect_link import PrefectLink
+from flows.quotas import gate_for
 from flows.relay import EventRelay
 from flows.runs import FlowRuns
 from flows.standby import Standby
@@ -74,6 +76,7 @@ class Parts:
     tool_requests: ToolRequests
     files: KeptFiles
     toolbox: Toolbox
+    gate: Gate
     desk: Desk
     link: PrefectLink
     runs: FlowRuns
@@ -110,16 +113,17 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         installation = await Processes(store).installation()
         open_runs = await _open_runs(stack, settings, link, boot_id, installation)
         conversations = Conversations(open_runs)
-        files = files_for(settings, store)
+        gate = _gate(stack, settings, store, boot_id)
+        files = files_for(settings, store, gate)
         bench = await stack.enter_async_context(bench_for(settings))
-        tool_calls = ToolCalls(boot_id, ToolRuns(store), bench, files.keeper, open_runs, told=audit.call)
+        tool_calls = ToolCalls(boot_id, ToolRuns(store), bench, files.keeper, open_runs, told=audit.call, gate=gate)
         toolbox = Toolbox.from_settings(settings, tool_calls)
         stack.push_async_callback(_drain, relay, link)
         ledger = TurnLedger(boot_id, "api", store, conversations.turns)
         ledger.on_orphans.append(audit.interrupted)
         conversations.on_end.append(ledger.note)
         tool_calls.on_end.append(ledger.keep_later)
-        await _keeping(stack, ledger, RunKeeper(boot_id, installation, store, open_runs, link, relay))
+        await _keeping(stack, ledger, RunKeeper(boot_id, installation, store, open_runs, link, relay), gate)
         stack.push_async_callback(open_runs.aclose)
         stack.push_async_callback(tool_calls.aclose, GRACE)
         stack.push_async_callback(conversations.aclose, GRACE)
@@ -140,10 +144,11 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             models=models,
             conversations=conversations,
             tool_calls=tool_calls,
-            tool_requests=ToolRequests(link, runs, ToolRuns(store)),
+            tool_requests=ToolRequests(link, runs, ToolRuns(store), gate=gate),
             files=files,
             toolbox=toolbox,
-            desk=Desk(boot_id, turns, Prompts(store), streams, models, toolbox, audit.turn),
+            gate=gate,
+            desk=Desk(boot_id, turns, Prompts(store), streams, models, toolbox, audit.turn, gate),
             link=link,
             runs=runs,
             relay=relay,
@@ -170,9 +175,16 @@ def _audit(stack: AsyncExitStack, settings: Settings, store: Store) -> AuditLog:
     return audit
 
 
-async def _keeping(stack: AsyncExitStack, ledger: TurnLedger, keeper: RunKeeper) -> None:
-    """What is in flight, kept; what dead processes left, ended."""
+def _gate(stack: AsyncExitStack, settings: Settings, store: Store, boot_id: str) -> Gate:
+    gate = gate_for(settings, store, boot_id)
+    stack.push_async_callback(gate.aclose)
+    return gate
+
+
+async def _keeping(stack: AsyncExitStack, ledger: TurnLedger, keeper: RunKeeper, gate: Gate) -> None:
+    """What is in flight, kept; what dead processes left, ended, and given back what was held for it."""
     ledger.on_orphans.append(keeper.crash)
+    ledger.on_lease.append(gate.tend)
     await ledger.start()
     stack.push_async_callback(ledger.stop)
     keeper.start()

@@ -7,9 +7,11 @@ from contextlib import aclosing
 
 from fastapi import Request
 
+from api.left import show_left
 from api.parts import Parts
-from core.errors import BodyTooLarge, InputInvalid, TurnInterrupted, named
+from core.errors import BodyTooLarge, InputInvalid, QuotaSpent, TurnInterrupted, named
 from core.following import follow_turn
+from core.quotas.gate import Left
 from core.store.turns import TurnRecord
 from flows.asking import Asked, Question
 
@@ -24,7 +26,12 @@ async def ask(parts: Parts, request: Request, question: Question) -> Asked:
         checked(name, "body")
         checked(value, name)
     await _check_size(parts, request, question)
-    asked = await parts.desk.begin(question)
+    try:
+        asked = await parts.desk.begin(question)
+    except QuotaSpent as error:
+        show_left(request.scope, Left(error.most or 0, 0, error.retry_after or 0))
+        raise
+    show_left(request.scope, asked.left)
     if asked.running is not None:
         parts.conversations.take(asked.running)
     return asked

@@ -1,7 +1,9 @@
 """From a question to a turn being answered: its row, its stream, the models to ask."""
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from blocks.models import Models
 from core.conversation import Candidate
 from core.errors import InputInvalid, NotFound, PilothouseError, told
 from core.ids import new_id
+from core.quotas.gate import Gate, Left
 from core.reading import OURS
 from core.store.prompts import Prompts
 from core.store.turns import Begun, NewTurn, Outcome, Turns
@@ -43,6 +46,8 @@ class Asked:
 
     turn_id: str
     running: RunningTurn | None
+    left: Left | None = None
+    """How it stands with the tightest limit, where the turn has one."""
 
 
 class Desk:
@@ -57,9 +62,11 @@ class Desk:
         models: Models,
         toolbox: Toolbox | None = None,
         told: Told | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """``told`` is awaited with every turn that has ended, before its reader hears of the end."""
+        """``told`` is awaited with every turn that has ended, before its reader hears of the end; ``gate`` lets turns in."""
         self._told = told
+        self._gate = gate
         self._boot_id = boot_id
         self._toolbox = toolbox
         self._turns = turns
@@ -70,8 +77,8 @@ class Desk:
     async def begin(self, question: Question) -> Asked:
         """The turn's row and stream.
 
-        Raises ``ModelUnknown``, ``InputInvalid`` for an image that no candidate can see or a tool that is not there, and what
-        ``Turns.begin`` raises.
+        Raises ``ModelUnknown``, ``InputInvalid`` for an image that no candidate can see or a tool that is not there,
+        ``QuotaSpent`` before anything is kept, and what ``Turns.begin`` raises.
         """
         asked = await self._candidates(question.model, question.messages) if question.model else None
         options = dict(question.options or {})
@@ -86,18 +93,23 @@ class Desk:
             options=options | {"model": question.model} if question.model else options,
             idempotency_key=question.idempotency_key,
             body_hash=_digest(question) if question.idempotency_key else None,
+            token_id=question.token_id,
         )
-        begun = await self._turns.begin(turn)
-        if begun.repeated:
-            return Asked(begun.turn_id, None)
-        return Asked(turn.id, await self._running(turn, begun, asked, question.token_id))
+        async with self._let_in(turn) as left:
+            begun = await self._turns.begin(turn)
+            if begun.repeated:
+                await self._give_back(turn.id)
+                return Asked(begun.turn_id, None)
+            return Asked(turn.id, await self._running(turn, begun, asked), left)
 
     async def again(self, turn_id: str) -> RunningTurn:
-        """A turn that ended without a whole answer, to be answered anew. Raises ``NotFound``, ``Conflict``."""
-        reopened = await self._prompts.reopen(turn_id, self._boot_id)
-        asked = reopened.turn.options.get("model")
-        candidates = await self._of_session(reopened.turn, asked) if asked else None
-        return await self._running(reopened.turn, reopened.begun, candidates)
+        """A turn that ended without a whole answer, to be answered anew. Raises ``NotFound``, ``Conflict``, ``QuotaSpent``."""
+        asker = await self._turns.asked_by(turn_id)
+        async with self._let_in(NewTurn(turn_id, None, self._boot_id, [], {}, token_id=asker)):
+            reopened = await self._prompts.reopen(turn_id, self._boot_id)
+            asked = reopened.turn.options.get("model")
+            candidates = await self._of_session(reopened.turn, asked) if asked else None
+            return await self._running(reopened.turn, reopened.begun, candidates)
 
     async def repeat(self, message_id: str) -> RunningTurn:
         """A user's message of ``/history``, asked once more as a new turn of its session. Raises ``NotFound``, as ``begin``."""
@@ -109,9 +121,32 @@ class Desk:
             raise NotFound("No such message.")
         return asked.running
 
-    async def _running(
-        self, turn: NewTurn, begun: Begun, asked: Sequence[Candidate] | None, token_id: str | None = None
-    ) -> RunningTurn:
+    @asynccontextmanager
+    async def _let_in(self, turn: NewTurn) -> AsyncIterator[Left | None]:
+        """What the turn takes of its limits is held; given back where the block fails."""
+        if self._gate is None:
+            yield None
+            return
+        bound = turn.options.get("max_completion_tokens") or turn.options.get("max_tokens")
+        left = await self._gate.turn(turn.id, turn.workspace, turn.token_id, turn.messages, bound)
+        try:
+            yield left
+        except BaseException:
+            await asyncio.shield(self._give_back(turn.id))
+            raise
+
+    async def _give_back(self, turn_id: str) -> None:
+        if self._gate is not None:
+            await self._gate.settle(turn_id)
+
+    async def _ended(self, turn: RunningTurn) -> None:
+        told = [self._told(turn)] if self._told is not None else []
+        if self._gate is not None and (outcome := turn.outcome) is not None:
+            used = outcome.prompt_tokens + outcome.completion_tokens
+            told.append(self._gate.settle(turn.id, turns=int(outcome.answered), tokens=used))
+        await asyncio.gather(*told)
+
+    async def _running(self, turn: NewTurn, begun: Begun, asked: Sequence[Candidate] | None) -> RunningTurn:
         candidates = asked or await self._of_session(turn, begun.model)
         answered = any(message.get("role") == "assistant" for message in turn.messages)
         first = begun.history == [] and not answered and _free_text(turn.options)
@@ -124,8 +159,8 @@ class Desk:
             system=begun.system,
             notice=self._models.notice(candidates[0][0]) if first else None,
             toolbox=self._toolbox,
-            token_id=token_id,
-            told=self._told,
+            token_id=turn.token_id,
+            told=self._ended,
         )
         if begun.history is not None:
             running.prepare(begun.history)

@@ -16,6 +16,7 @@ from core.errors import PilothouseError
 from core.expiring import Expiry
 from core.files import Tidied
 from core.keeping import Keeper
+from core.quotas.gate import Gate
 from core.store.audit import Audit
 from core.store.base import Store
 from core.store.files import FileRecord, Files
@@ -72,11 +73,12 @@ class KeptFiles:
         return True
 
 
-def files_for(settings: Settings, store: Store) -> KeptFiles:
-    """Touches neither store nor database yet."""
+def files_for(settings: Settings, store: Store, gate: Gate | None = None) -> KeptFiles:
+    """Touches neither store nor database yet. ``gate`` says how much each workspace may keep."""
     limits, storage = settings.files, file_storage(settings)
     links = file_links(settings, storage)
-    keeper = Keeper(Files(store), storage, links, days=limits.retention_days, max_bytes=limits.max_bytes)
+    rows = Files(store, gate.storage if gate is not None else None)
+    keeper = Keeper(rows, storage, links, days=limits.retention_days, max_bytes=limits.max_bytes)
     return KeptFiles(keeper, storage)
 
 

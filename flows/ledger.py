@@ -38,6 +38,8 @@ class TurnLedger:
         """Turn id, flow run id and task run id of turns whose runs are known; taken off once kept."""
         self.on_orphans: list[Callable[[list[str]], None]] = []
         """Each is called with the ids of turns and tool calls that were ended because their process is dead."""
+        self.on_lease: list[Callable[[], Awaitable[None]]] = []
+        """Each is awaited whenever the lease has been renewed."""
         self._boot_id = boot_id
         self._role = role
         self._tracking = Tracking(store)
@@ -99,6 +101,8 @@ class TurnLedger:
     async def _hold_lease(self) -> None:
         await self._processes.renew(self._boot_id, self._role)
         await self._end_orphans()
+        for work in self.on_lease:
+            await work()
 
     async def _end_orphans(self) -> None:
         turns, calls = await self._tracking.end_orphans(), await self._tool_runs.end_orphans()

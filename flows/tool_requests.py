@@ -7,6 +7,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from core.errors import ToolInterrupted
 from core.ids import new_id
+from core.quotas.gate import Gate
 from core.runs import Cursor, RunView
 from core.store.tool_runs import NewToolRun, ToolRuns
 from core.tools.calls import CallResult, ToolCall
@@ -32,8 +33,11 @@ class Requested:
 class ToolRequests:
     """What the API does with runs of the flow ``tool_run``."""
 
-    def __init__(self, link: PrefectLink, flow_runs: FlowRuns, runs: ToolRuns, tools: Shelf | None = None) -> None:
+    def __init__(
+        self, link: PrefectLink, flow_runs: FlowRuns, runs: ToolRuns, tools: Shelf | None = None, gate: Gate | None = None
+    ) -> None:
         self._link = link
+        self._gate = gate
         self._flow_runs = flow_runs
         self._runs = runs
         self._shelf = tools or shelf()
@@ -41,8 +45,8 @@ class ToolRequests:
     async def trigger(self, asked: ToolCall, key: str | None = None) -> Requested:
         """Start a run. With ``key``, the same caller gets the same run again.
 
-        Raises ``NotFound`` and ``InputInvalid`` before anything exists, ``Conflict`` for a key used with other inputs,
-        ``PrefectNotReady`` while the server is away or has not got the deployment yet.
+        Raises ``NotFound``, ``InputInvalid`` and ``QuotaSpent`` before anything exists, ``Conflict`` for a key used with other
+        inputs, ``PrefectNotReady`` while the server is away or has not got the deployment yet.
         """
         tool = self._shelf.find(asked.tool_id)
         tool.checked(asked.inputs)
@@ -58,6 +62,8 @@ class ToolRequests:
             workspace=asked.workspace,
         )
         self._link.require_up()
+        if self._gate is not None:
+            await self._gate.may_run_tool(run.workspace, run.token_id)
         await self._runs.queue(run)
         parameters = {"tool_id": tool.id, "input_id": run.id}
         view = await self._flow_runs.trigger(CATALOGUE["tool_run"], parameters, caller=asked.token_id or "", key=key)

@@ -9,9 +9,10 @@ from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 
 from core.config import Settings, load_settings
-from core.errors import InputInvalid, PilothouseError, told
+from core.errors import InputInvalid, PilothouseError, QuotaSpent, told
 from core.ids import new_id
 from core.keeping import Keeper
+from core.quotas.gate import Gate
 from core.store.base import Store
 from core.store.runs import Runs
 from core.store.tool_runs import CallOutcome, ToolRuns
@@ -21,6 +22,7 @@ from core.tools.tool import Bench
 from flows.auditing import AuditNotes
 from flows.files import files_for
 from flows.ledger import TurnLedger
+from flows.quotas import gate_for
 from flows.workbench import bench_for
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result
@@ -38,19 +40,23 @@ class Tooling:
     bench: Bench
     ledger: TurnLedger
     notes: AuditNotes
+    gate: Gate
 
     async def taken(self, tool_id: str, input_id: str) -> RunningCall:
-        """The kept inputs as a call of this process. Raises what ``ToolRuns.take`` raises."""
+        """The kept inputs as a call of this process. Raises what ``ToolRuns.take`` raises, and ``QuotaSpent``."""
         tool = shelf().find(tool_id)
         run = await self.runs.take(input_id, tool_id, self.boot_id)
         try:
             inputs = tool.checked(run.inputs)
-        except InputInvalid as error:  # kept for an earlier release of the tool
+            await self.gate.tool_run(run.id, run.workspace, run.token_id)
+        except (InputInvalid, QuotaSpent) as error:  # kept for an earlier release of the tool, or there is no more
             await self.runs.finish(run.id, self.boot_id, CallOutcome("failed", error=told(error)))
             raise
-        return RunningCall(
-            run, tool=tool, inputs=inputs, bench=self.bench, keeper=self.keeper, runs=self.runs, told=self.notes.call
-        )
+        return RunningCall(run, tool=tool, inputs=inputs, bench=self.bench, keeper=self.keeper, runs=self.runs, told=self._ended)
+
+    async def _ended(self, call: RunningCall) -> None:
+        await self.notes.call(call)
+        await self.gate.settle(call.id, tool_runs=int(not call.failed))
 
 
 @asynccontextmanager
@@ -65,7 +71,10 @@ async def tooling(settings: Settings) -> AsyncGenerator[Tooling, None]:
         stack.push_async_callback(ledger.stop)
         bench = await stack.enter_async_context(bench_for(settings, workers=1))
         notes = AuditNotes(store, settings.audit.content, "flow:tool_run")
-        yield Tooling(boot_id, store, ToolRuns(store), files_for(settings, store).keeper, bench, ledger, notes)
+        gate = gate_for(settings, store, boot_id)
+        stack.push_async_callback(gate.aclose)
+        keeper = files_for(settings, store, gate).keeper
+        yield Tooling(boot_id, store, ToolRuns(store), keeper, bench, ledger, notes, gate)
 
 
 @flow(name="tool_run", flow_run_name="{tool_id}", persist_result=False, result_storage=NOWHERE, timeout_seconds=900)

@@ -10,6 +10,7 @@ import structlog
 from core.errors import PilothouseError, ToolInterrupted
 from core.ids import new_id
 from core.keeping import Keeper
+from core.quotas.gate import Gate
 from core.store.tool_runs import NewToolRun, ToolRunRecord, ToolRuns
 from core.tools.calls import CallResult, ToolCall
 from core.tools.running import CANCELLED, STOPPED, RunningCall, Told
@@ -44,8 +45,10 @@ class ToolCalls:
         open_runs: OpenRuns | None = None,
         tools: Shelf | None = None,
         told: Told | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._boot_id = boot_id
+        self._gate = gate
         self._store = runs
         self._bench = bench
         self._keeper = keeper
@@ -65,8 +68,8 @@ class ToolCalls:
     async def call(self, asked: ToolCall) -> CallResult:
         """Run a tool to its end, even if the caller leaves; only a turn that is stopped takes its calls with it.
 
-        Raises ``NotFound``, ``InputInvalid`` and ``DatabaseUnavailable`` before anything runs; then ``ToolFailed``,
-        ``ToolTimedOut``, ``ToolInterrupted``, ``StoreUnavailable``, ``StoreRefused`` and whatever else a tool says.
+        Raises ``NotFound``, ``InputInvalid``, ``QuotaSpent`` and ``DatabaseUnavailable`` before anything runs; then
+        ``ToolFailed``, ``ToolTimedOut``, ``ToolInterrupted``, ``StoreUnavailable``, ``StoreRefused`` and whatever else it says.
         """
         while True:
             if self._closing is not None:
@@ -112,13 +115,28 @@ class ToolCalls:
             workspace=asked.workspace,
         )
         call = RunningCall(
-            run, tool=tool, inputs=inputs, bench=self._bench, keeper=self._keeper, runs=self._store, told=self._told
+            run, tool=tool, inputs=inputs, bench=self._bench, keeper=self._keeper, runs=self._store, told=self._ended_call
         )
-        if run.repeatable:
-            return await self._begun_once(call)
-        await self._store.begin(run)
+        if self._gate is not None:
+            await self._gate.tool_run(run.id, run.workspace, run.token_id)
+        begun: RunningCall | ToolRunRecord | None = None
+        try:
+            begun = await self._begun_once(call) if run.repeatable else await self._begun_alone(call)
+        finally:
+            if begun is not call and self._gate is not None:
+                await asyncio.shield(self._gate.settle(run.id))
+        return begun
+
+    async def _begun_alone(self, call: RunningCall) -> RunningCall:
+        await self._store.begin(call.run)
         self._start(call)
         return call
+
+    async def _ended_call(self, call: RunningCall) -> None:
+        told = [self._told(call)] if self._told is not None else []
+        if self._gate is not None:
+            told.append(self._gate.settle(call.id, tool_runs=int(not call.failed)))
+        await asyncio.gather(*told)
 
     async def _begun_once(self, call: RunningCall) -> RunningCall | ToolRunRecord:
         """``call``, or what the same call began before it: here, or in another process of which the row tells."""

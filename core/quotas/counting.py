@@ -64,6 +64,20 @@ class Standing:
     seconds: float
 
 
+class Forgotten(Exception):
+    """Whoever counts knows nothing of this process: it is to ``adopt`` its holds."""
+
+
+class Ledger(Protocol):
+    """What ended, for counters that were lost."""
+
+    async def counted(self, items: Sequence[Mapping[str, Any]]) -> Used:
+        """What each of these items, as ``told``, came to."""
+
+    async def known(self, holds: Sequence[str]) -> list[str]:
+        """Those of the holds that have ended."""
+
+
 class Counters(Protocol):
     """Where quotas are counted, exactly over all processes. A counter that is missing is made from the ledger of usage and what
     is held, so that one may always be dropped. All methods raise ``DatabaseUnavailable`` or ``StreamsUnavailable``."""
@@ -74,8 +88,8 @@ class Counters(Protocol):
     async def settle(self, hold: Hold, used: Mapping[str, int]) -> None:
         """End the hold; ``used`` by metric is what it came to. The ledger knows of it already."""
 
-    async def adopt(self, owner: str, holds: Sequence[Hold]) -> None:
-        """Begin to count for a process with these holds, and every counter anew."""
+    async def adopt(self, owner: str, holds: Sequence[Hold], *, anew: bool) -> None:
+        """Begin to count for a process with these holds; with ``anew`` every counter is made anew, not only theirs."""
 
     async def release(self, owner: str, living: Sequence[str], held: Sequence[str]) -> None:
         """Give back what processes that are not ``living`` have held, and the owner's holds that are not ``held`` any more."""

@@ -9,12 +9,13 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from core.conversation import Message
-from core.errors import PilothouseError, QuotaSpent, RateExceeded, StorageSpent, StreamsUnavailable
+from core.errors import DatabaseUnavailable, PilothouseError, QuotaSpent, RateExceeded, StreamsUnavailable
 from core.history import tokens_of
-from core.quotas.counting import Counters, Hold, Item, Metric, Standing, Used, spent
+from core.ids import new_id
+from core.quotas.counting import Counters, Forgotten, Hold, Item, Metric, Standing, Used, spent
 from core.quotas.limits import Limits, clock, limits_of
 from core.settings_quotas import QuotaSettings, Rate
+from core.store.access import Principal
 from core.store.base import Store
 from core.store.processes import Processes
 from core.store.quotas import Quotas, StoreCounters
@@ -44,21 +45,17 @@ class Left:
     seconds: float
 
 
-class Caller(Protocol):
-    """Whoever asks. ``token_id`` is ``user:ID`` for people."""
+class Shared(Counters, Protocol):
+    """Counters on a server of their own."""
 
-    @property
-    def token_id(self) -> str: ...
-    @property
-    def workspace(self) -> str: ...
-    @property
-    def scopes(self) -> frozenset[str]: ...
+    async def aclose(self) -> None:
+        """Close connections."""
 
 
 class Gate:
     """The limits of a process, whose boot id is ``owner``. ``shared`` counts where it answers, else the database does."""
 
-    def __init__(self, owner: str, settings: QuotaSettings, zone: str, store: Store, shared: Counters | None = None) -> None:
+    def __init__(self, owner: str, settings: QuotaSettings, zone: str, store: Store, shared: Shared | None = None) -> None:
         self._owner = owner
         self._settings = settings
         self._zone = zone
@@ -71,22 +68,34 @@ class Gate:
         self._limits: Limits | None = None
         self._read_at = 0.0
         self._open: dict[str, Hold] = {}
+        self._counts = False
+        """Something was held once; else there is nothing to tend."""
 
     async def limits(self) -> Limits:
         """The limits that hold now. Raises ``DatabaseUnavailable``."""
-        if self._limits is None or self._read_at + FRESH_SECONDS < monotonic():
-            rows = await self._quotas.all()
-            names = {*self._settings.tokens, *(row.name for row in rows if row.kind == "token")}
-            self._limits = limits_of(self._settings, rows, await self._quotas.named(sorted(names)))
-            self._read_at = monotonic()
-        return self._limits
+        known = self._limits
+        if known is None or self._read_at + FRESH_SECONDS < monotonic():
+            try:
+                known = await self._read()
+            except DatabaseUnavailable:
+                if known is None:
+                    raise
+                self._read_at = monotonic()  # those of before hold on
+        return known
+
+    async def _read(self) -> Limits:
+        rows = await self._quotas.all()
+        names = {*self._settings.tokens, *(row.name for row in rows if row.kind == "token")}
+        known = self._limits = limits_of(self._settings, rows, await self._quotas.named(sorted(names)))
+        self._read_at = monotonic()
+        return known
 
     def forget(self) -> None:
         """Read the limits anew for the next request: they were changed here."""
         self._limits = None
 
     async def turn(
-        self, turn_id: str, workspace: str, token_id: str | None, messages: Sequence[Message], most: int | None = None
+        self, turn_id: str, workspace: str, token_id: str | None, messages: Sequence[Mapping[str, Any]], most: int | None = None
     ) -> Left | None:
         """Let a turn in: hold one turn, its place among those that run, and about its tokens. None where it has no limit.
 
@@ -102,15 +111,15 @@ class Gate:
 
     async def tool_run(self, run_id: str, workspace: str, token_id: str | None) -> Left | None:
         """Let a run of a tool in. Raises ``QuotaSpent``."""
-        return await self._hold(run_id, await self._tool_items(workspace, token_id))
+        return await self._hold(run_id, await self._tool_items(workspace, token_id, 1))
 
     async def may_run_tool(self, workspace: str, token_id: str | None) -> None:
         """Raises ``QuotaSpent`` where a run of a tool would not be let in now."""
-        items = await self._tool_items(workspace, token_id)
+        items = await self._tool_items(workspace, token_id, 0)
         if items:
-            probe = Hold(f"probe {self._owner}", self._owner, tuple(items))
-            self._refuse(probe, await self._asked(lambda counters: counters.reserve(probe)))
-            await self._asked(lambda counters: counters.settle(probe, {}))
+            asked = f"asked {new_id()}"
+            await self._hold(asked, items)
+            await self.settle(asked)
 
     async def settle(self, hold_id: str, **used: int) -> None:
         """Give back what was held, but for what was used: ``turns``, ``tokens``, ``tool_runs``. Never raises: what cannot be
@@ -123,7 +132,7 @@ class Gate:
         except PilothouseError as error:
             log.warning("quota_not_settled", hold=hold_id, reason=error.message)
 
-    async def request(self, caller: Caller) -> Left | None:
+    async def request(self, caller: Principal) -> Left | None:
         """Count a request of any kind. Raises ``RateExceeded``."""
         limits = await self.limits()
         own = limits.number("requests_per_minute", "token", caller.token_id)
@@ -135,7 +144,7 @@ class Gate:
         ]
         return min(found, key=lambda each: each.left, default=None)
 
-    async def chat_rate(self, caller: Caller, address: str) -> tuple[Rate, Standing] | None:
+    async def chat_rate(self, caller: Principal, address: str) -> tuple[Rate, Standing] | None:
         """Count a question to a model: a user's, else that of a token from one address. None where that is not limited."""
         rate, own = (await self.limits()).chat_rate(caller.workspace, caller.token_id)
         if rate is None or (caller.scopes & UNPACED and not own):
@@ -150,9 +159,16 @@ class Gate:
 
     async def tend(self) -> None:
         """Give back what dead processes held, and here what is held no more. Raises ``DatabaseUnavailable``."""
+        if not self._counts:
+            return
         held = list(self._open)
         living = sorted(await self._processes.alive())
         await self._asked(lambda counters: counters.release(self._owner, living, held))
+
+    async def aclose(self) -> None:
+        """Let go of whoever counts; what is still held is given back by others."""
+        if self._shared is not None:
+            await self._shared.aclose()
 
     async def used(self, items: Sequence[Item]) -> Used:
         """What the ledger has of some limits."""
@@ -162,12 +178,13 @@ class Gate:
         """Of a hold, and of its line in the ledger: answered again by another process, a turn has another one."""
         return f"{hold_id}/{self._owner}"
 
-    async def _tool_items(self, workspace: str, token_id: str | None) -> tuple[Item, ...]:
-        return (await self.limits()).items({"tool_runs": 1}, workspace, token_id, clock(self._zone))
+    async def _tool_items(self, workspace: str, token_id: str | None, amount: int) -> tuple[Item, ...]:
+        return (await self.limits()).items({"tool_runs": amount}, workspace, token_id, clock(self._zone))
 
     async def _hold(self, hold_id: str, items: Sequence[Item]) -> Left | None:
         if not items:
             return None
+        self._counts = True
         hold = Hold(self._name(hold_id), self._owner, tuple(items))
         used = await self._asked(lambda counters: counters.reserve(hold))
         if spent(hold.items, used):
@@ -204,7 +221,11 @@ class Gate:
         if self._shared is not None and self._away_until <= monotonic():
             try:
                 await self._begin(self._shared)
-                return await question(self._shared)
+                try:
+                    return await question(self._shared)
+                except Forgotten:
+                    await self._shared.adopt(self._owner, list(self._open.values()), anew=False)
+                    return await question(self._shared)
             except StreamsUnavailable as error:
                 log.warning("quotas_counted_by_the_database", reason=error.message)
                 self._away_until = monotonic() + AWAY_SECONDS
@@ -214,8 +235,8 @@ class Gate:
     async def _begin(self, counters: Counters) -> None:
         if self._counting is counters:
             return
-        if self._counting is not None or self._open:
-            await counters.adopt(self._owner, list(self._open.values()))
+        if self._counting is not None:
+            await counters.adopt(self._owner, list(self._open.values()), anew=True)
         self._counting = counters
 
 
@@ -236,6 +257,3 @@ def told(limits: Limits) -> list[dict[str, Any]]:
         {"kind": kind, "name": name, "limits": limits.of(kind, name)}  # type: ignore[arg-type]  # kinds come from a table
         for kind, name in limits.known()
     ]
-
-
-__all__ = ["Caller", "Gate", "Left", "StorageSpent", "told"]

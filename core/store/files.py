@@ -1,13 +1,13 @@
 """Which files are kept, for whom and until when; the bytes lie in the object store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import BigInteger, DateTime, Index, Text, delete, exists, func, or_, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.errors import NotFound
+from core.errors import NotFound, StorageSpent
 from core.store.base import Base, OfWorkspace, Store
 from core.store.chats import Session
 
@@ -58,20 +58,27 @@ _OVER = or_(
 )
 
 # As text, because SQLAlchemy would compile this statement anew each time.
-_ADD = text("""
+_WHOSE = """coalesce((SELECT workspace FROM pilothouse.tool_runs WHERE id = :tool_run_id),
+            (SELECT workspace FROM pilothouse.sessions WHERE id = :session_id), pilothouse.current_workspace(), 'default')"""
+_ADD = text(f"""
     INSERT INTO pilothouse.files (key, workspace, name, media_type, size, session_id, tool_run_id, expires_at)
-    VALUES (:key, coalesce((SELECT workspace FROM pilothouse.tool_runs WHERE id = :tool_run_id),
-            (SELECT workspace FROM pilothouse.sessions WHERE id = :session_id), pilothouse.current_workspace(), 'default'),
+    VALUES (:key, {_WHOSE},
         :name, :media_type, :size, :session_id, :tool_run_id, now() + make_interval(secs => :seconds))
     ON CONFLICT (key) DO NOTHING
-""")
+""")  # noqa: S608  (our own text)
+_OF = text(f"SELECT {_WHOSE}")
+# Two files at once would each be let in by what the other has not added yet.
+_ONE_BY_ONE = text("SELECT pg_advisory_xact_lock(hashtextextended('pilothouse files of ' || :of, 0))")
+_USED = text("SELECT coalesce(sum(size), 0) FROM pilothouse.files WHERE workspace = :of AND key <> :key")
 
 
 class Files:
     """Questions about files."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, most: Callable[[str], Awaitable[int | None]] | None = None) -> None:
+        """``most``: how many bytes a workspace may keep."""
         self._store = store
+        self._most = most
 
     async def add(
         self,
@@ -86,7 +93,7 @@ class Files:
     ) -> None:
         """A new file, to be kept for ``days`` unless it is a session's. Added again, it stays as it was.
 
-        It belongs to the workspace of its tool run or session.
+        It belongs to the workspace of its tool run or session. Raises ``StorageSpent`` where that may not keep so much more.
         """
         row = {
             "key": key,
@@ -98,6 +105,21 @@ class Files:
             "seconds": days * 86_400,
         }
         async with self._store.single() as connection:
+            most = None
+            if self._most is not None:
+                row["of"] = workspace = str((await connection.execute(_OF, row)).scalar_one())
+                most = await self._most(workspace)
+            if most is None:
+                await connection.execute(_ADD, row)
+                return
+        async with self._store.begin() as connection:
+            await connection.execute(_ONE_BY_ONE, row)
+            used = int((await connection.execute(_USED, row)).scalar_one())
+            if used + size > most:
+                raise StorageSpent(
+                    f"The workspace keeps {used} of the {most} bytes that it may (storage_bytes), and this file has {size}:"
+                    " delete conversations, or wait until older files expire."
+                )
             await connection.execute(_ADD, row)
 
     async def get(self, key: str) -> FileRecord:

@@ -123,7 +123,7 @@ _RELEASE = text("""
     )
     DELETE FROM pilothouse.quota_counters WHERE key IN (SELECT key FROM locked)
 """)
-_DROP = text("DELETE FROM pilothouse.quota_counters")
+_DROP = text("DELETE FROM pilothouse.quota_counters WHERE :anew OR key = ANY(:keys)")
 _LOCK_ALL = text("SELECT FROM pilothouse.quota_counters ORDER BY key FOR UPDATE")
 _ADOPT = text("""
     INSERT INTO pilothouse.quota_holds (id, key, metric, amount, owner)
@@ -150,7 +150,7 @@ class StoreCounters:
         async with self._store.single() as connection:
             await connection.execute(_SETTLE, {"hold": hold.id, "keys": hold.keys, "used": as_json(dict(used))})
 
-    async def adopt(self, owner: str, holds: Sequence[Hold]) -> None:
+    async def adopt(self, owner: str, holds: Sequence[Hold], *, anew: bool) -> None:
         """See ``Counters.adopt``."""
         rows = [
             {"id": hold.id, "owner": owner, "key": item.key, "metric": item.metric, "amount": item.amount}
@@ -161,7 +161,7 @@ class StoreCounters:
             await connection.execute(_LOCK_ALL)
             if rows:
                 await connection.execute(_ADOPT, rows)
-            await connection.execute(_DROP)
+            await connection.execute(_DROP, {"anew": anew, "keys": [row["key"] for row in rows]})
 
     async def release(self, owner: str, living: Sequence[str], held: Sequence[str]) -> None:
         """See ``Counters.release``."""
@@ -172,8 +172,14 @@ class StoreCounters:
         """See ``Counters.take``."""
         return await self._rates.take(key, rate)
 
+    async def known(self, holds: Sequence[str]) -> list[str]:
+        """See ``Ledger.known``."""
+        asked = text("SELECT id FROM pilothouse.usage WHERE id = ANY(:ids)")
+        async with self._store.single() as connection:
+            return list((await connection.execute(asked, {"ids": list(holds)})).scalars())
+
     async def counted(self, items: Sequence[Mapping[str, Any]]) -> Used:
-        """What the ledger has of them, for a counter elsewhere that was lost."""
+        """See ``Ledger.counted``."""
         async with self._store.single() as connection:
             rows = await connection.execute(_COUNTED, {"items": as_json(list(items))})
             return {row.key: int(row.used) for row in rows}
