@@ -56,10 +56,10 @@ class Reading:
         self._share = WHOLE
         self._not_before = 0.0
 
-    @property
-    def attempts(self) -> list[Attempt]:
-        """The models with which something went wrong so far, in the order in which they were asked."""
-        return [*self._given_up, *([self._attempt()] if self._tries else [])]
+    def attempts(self, code: str | None = None) -> list[Attempt]:
+        """The models with which something went wrong so far, in the order in which they were asked. ``code``: of the error with
+        which the turn ended before the last of them was given up."""
+        return [*self._given_up, *([self._attempt(code)] if self._tries else [])]
 
     async def answer(self) -> PilothouseError | None:
         """None once a model has answered; else why none did, or why the answer broke off.

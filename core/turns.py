@@ -226,7 +226,7 @@ class RunningTurn:
             error=None if failure is None else told(failure),
             first_token_ms=first,
             duration_ms=round((now - self._born) * 1000),
-            attempts=told_attempts(self._reading.attempts),
+            attempts=told_attempts(self._reading.attempts(failure.code if failure and status == "failed" else None)),
             model_first_ms=milliseconds(self._reading.pace.first),
             model_ms=milliseconds(self._reading.pace.speaking or None),
             model_tokens=tokens_of(said.usage),

@@ -51,6 +51,15 @@ async def test_the_last_model_is_not_left_for_another() -> None:
     assert outcome.attempts == [{"provider": "one", "model": "m-one", "retries": 0, "code": "provider_failed"}]
 
 
+async def test_a_model_that_nobody_asks_again_failed_as_well() -> None:
+    bench = Bench(FakeModel([BUSY], [BUSY]))
+    with pytest.raises(PilothouseError):
+        await bench.turn.attempt()
+    await bench.turn.give_up()
+    (kept,) = bench.turns.kept
+    assert kept.attempts == [{"provider": "one", "model": "m-one", "retries": 1, "code": "provider_unavailable"}]
+
+
 async def test_a_model_that_breaks_off_failed_though_it_spoke() -> None:
     outcome = await ended(Bench(FakeModel(["half ", BUSY]), FakeModel(["yes"], provider="two")))
     assert outcome.status == "interrupted"
