@@ -47,7 +47,7 @@ class ModelMeters:
         self._turns.labels(*labels, outcome.status).inc()
         if outcome.model_first_ms is not None:
             self._first.labels(*labels).observe(outcome.model_first_ms / 1000)
-        if outcome.model_ms and outcome.model_tokens:
+        if outcome.model_ms is not None and outcome.model_tokens is not None:
             self._tokens.labels(*labels).inc(outcome.model_tokens)
             self._seconds.labels(*labels).inc(outcome.model_ms / 1000)
         for attempt in outcome.attempts or ():

@@ -24,7 +24,12 @@ def watched(
 ) -> Iterator[Served]:
     """An API that can chat, whose database has been swept."""
     folder = tmp_path_factory.mktemp("watched")
-    providers = {"fake": provider(standing_upstream.base_url, *MODELS, "fail-503-1")}
+    url = standing_upstream.base_url
+    providers = {
+        "fake": provider(url, *MODELS, "fail-503-1"),
+        "hasty": provider(url, "fail-502-1", retries=0, order=200),
+        "spare": provider(url, "fail-502-1", order=300),
+    }
     with launched(postgres, template_database, folder, providers, settings=SETTINGS) as api:
         beside(fill(api.database_url))
         yield api
@@ -106,10 +111,12 @@ async def test_models_are_counted_with_what_went_wrong(watched: Served) -> None:
         chat = await Chat(client).open()
         assert (await chat.ask("hello", "fail-503-1")).status_code == 200
         assert (await chat.ask("hello", "refuse-401")).status_code == 502
+        assert (await chat.ask("hello", "fail-502-1")).status_code == 200
 
         async def counted() -> Read | None:
             metrics = await read(client)
-            return metrics if metrics["pilothouse_model_errors"].samples else None
+            ended = [each for each in metrics["pilothouse_model_turns"].samples if each.labels["provider"] == "spare"]
+            return metrics if ended else None
 
         metrics = await eventually(counted, what="the error to be counted")
     assert metrics is not None
@@ -124,6 +131,9 @@ async def test_models_are_counted_with_what_went_wrong(watched: Served) -> None:
     failed = {"provider": "fake", "model": "refuse-401"}
     assert value(metrics, "pilothouse_model_errors_total", code="provider_failed", **failed) == 1
     assert value(metrics, "pilothouse_model_recent_error_ratio", **failed) == 1
+    assert value(metrics, "pilothouse_model_fallbacks_total", provider="hasty") == 1
+    assert value(metrics, "pilothouse_model_recent_error_ratio", provider="hasty") == 1
+    assert value(metrics, "pilothouse_model_turns_total", provider="spare", status="done") == 1
 
 
 async def test_open_metrics_are_given_where_they_are_asked_for(watched: Served) -> None:
