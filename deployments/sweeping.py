@@ -66,7 +66,7 @@ def status(
     Exit code 0: all is well, 1: something is degraded or the sweeps are late, 2: something is down, 3: nobody can tell.
     """
     with connect(url, token, data_dir, workspace) as client:
-        found = _asked(client)
+        found = _asked(client, history=as_json)
     if as_json:
         typer.echo(dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -75,15 +75,16 @@ def status(
     raise typer.Exit(CODES.get(found["status"], UNKNOWN))
 
 
-def _asked(client: httpx.Client) -> dict[str, Any]:
-    """The status with all services, however many there are."""
-    found: dict[str, Any] = ask(client, "GET", f"/status.json?limit={PAGE}").json()
+def _asked(client: httpx.Client, history: bool = False) -> dict[str, Any]:
+    """The status with all services, however many there are; uptimes and latencies only where they are wanted."""
+    options = {"limit": PAGE, "history": str(history).lower()}
+    found: dict[str, Any] = ask(client, "GET", f"/status.json?{urlencode(options)}").json()
     if not found["page"]["complete"]:
         services: dict[str, Any] = {}
         for name in [each["name"] for each in found["platforms"]]:
             number, pages = 1, 1
             while number <= pages:
-                query = urlencode({"platform": name, "page": number, "limit": PAGE})
+                query = urlencode({"platform": name, "page": number, **options})
                 page = ask(client, "GET", f"/status.json?{query}").json()
                 services |= {each["id"]: each for each in page["services"]}
                 number, pages = number + 1, page["page"]["pages"]

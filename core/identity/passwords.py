@@ -25,7 +25,8 @@ SHORTEST, LONGEST = 8, 1024
 AT_ONCE = 2
 WAITING = 200
 """Logins that wait for their turn at most; more are told to come again."""
-LOWEST = 19
+GIVES_WAY = 10
+"""Niceness: a tenth of what others get where the processor is short, so that a login still comes to its end."""
 
 
 class Passwords:
@@ -77,4 +78,4 @@ def _give_way() -> None:
     """On Linux a thread has a priority of its own; elsewhere it keeps that of the process."""
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVES_WAY)
