@@ -1,6 +1,7 @@
 """The audit log of a process: what its work tells of is in the database before anybody is told that the work is done."""
 
 import asyncio
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from core.audit.entry import OURSELVES, Entry, Outcome
 from core.audit.head import Head, Seal
 from core.config import Settings, describe
 from core.errors import DatabaseUnavailable
+from core.preflight.secrets import secrets_of
 from core.settings_audit import AuditSettings
 from core.store.audit import Audit
 from core.store.base import Store
@@ -131,9 +133,16 @@ class AuditLog(AuditNotes):
         await written
 
     def configured(self, settings: Settings) -> None:
-        """Tell with which settings this process has begun: which keys are set, by whom, and a hash of all, secrets masked."""
+        """Tell with which settings this process has begun: which keys are set, by whom, and a hash of all, secrets masked.
+
+        Of each secret there is a mark that only our key can make: another mark is another secret.
+        """
         values = [[each.key, each.value] for each in describe(settings)]
-        details = {"set": dict(settings.origins), **shown("values", values, "hash")}
+        marks = {
+            each.where: hmac.digest(self._key.encode(), f"{each.where} {each.value}".encode(), "sha256").hex()[:12]
+            for each in secrets_of(settings)
+        }
+        details = {"set": dict(settings.origins), "secrets": marks, **shown("values", values, "hash")}
         self.note(OURSELVES.entry("configuration.loaded", "success", str(settings.read_from or ""), **details))
 
     def interrupted(self, ids: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from time import monotonic
 
 import structlog
 
-from core.audit.entry import Entry, Outcome
+from core.audit.entry import By, Entry, Outcome
 from core.errors import LoginRefused, TooManyAttempts, Unauthorized
 from core.identity.access_tokens import AccessTokens
 from core.identity.directory import Directory, Person, names_of
@@ -204,7 +204,8 @@ class SigningIn:
         ended = await self._logins.end(login)
         self.forget()
         if ended is not None:
-            await self._keep(Entry("logout", "success", object=login, actor=f"user:{ended}", address=address))
+            user_id, name = ended
+            await self._keep(By(f"user:{user_id}", name, address).entry("logout", "success", login))
 
     def forget(self) -> None:
         """Believe nothing any more of what was known of logins: one of them was changed."""

@@ -189,12 +189,15 @@ class Logins:
         async with self._store.single() as connection:
             await connection.execute(_EXTEND, {"login": login, "lasts": self._lasts})
 
-    async def end(self, login: str) -> str | None:
-        """Log out; whose login that was, None where it had ended before."""
-        ended = text("UPDATE pilothouse.logins SET ended_at = now() WHERE id = :login AND ended_at IS NULL RETURNING user_id")
+    async def end(self, login: str) -> tuple[str, str] | None:
+        """Log out; whose login that was, by id and by what they log in with; None where it had ended before."""
+        ended = text(
+            "UPDATE pilothouse.logins l SET ended_at = now() FROM pilothouse.users u"
+            " WHERE l.id = :login AND l.ended_at IS NULL AND u.id = l.user_id RETURNING u.id, u.login"
+        )
         async with self._store.single() as connection:
-            user: str | None = (await connection.execute(ended, {"login": login})).scalar_one_or_none()
-        return user
+            row = (await connection.execute(ended, {"login": login})).one_or_none()
+        return None if row is None else (row.id, row.login)
 
     async def forget(self, days: float) -> int:
         """Delete what has been over for ``days``; how many logins."""
