@@ -9,6 +9,7 @@ from api.parts import TheParts
 from core.settings_alerts import ChannelSettings
 from core.store.access import Principal
 from core.store.notices import Notices, Outbox
+from core.workspaces import DEFAULT
 
 router = APIRouter(prefix="/channels", tags=["alerts"])
 Reader = Annotated[Principal, Depends(require("read"))]
@@ -17,9 +18,15 @@ Admin = Annotated[Principal, Depends(require("admin"))]
 
 @router.get("", summary="Where alerts go")
 async def list_channels(caller: Reader, parts: TheParts) -> dict[str, Any]:
-    """Each configured channel with what waits for it, what was given up in the last day, and the last trouble. Never its URL."""
+    """Each configured channel with what waits for it, what was given up in the last day, and the last trouble. Never its URL.
+    Workspaces but the default one see those that take alerts of theirs."""
     found = {outbox.channel: outbox for outbox in await Notices(parts.store).outboxes()}
-    return {"channels": [_shown(name, each, found.get(name)) for name, each in parts.settings.channels.items()]}
+    seen = {
+        name: each
+        for name, each in parts.settings.channels.items()
+        if caller.workspace == DEFAULT or not each.workspaces or caller.workspace in each.workspaces
+    }
+    return {"channels": [_shown(name, each, found.get(name)) for name, each in seen.items()]}
 
 
 @router.post("/{name}/test", summary="Send a test message")

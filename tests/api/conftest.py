@@ -54,7 +54,7 @@ def people(
 ) -> Iterator[Peopled]:
     """An API with workspaces and people of every role."""
     folder = tmp_path_factory.mktemp("people")
-    with peopled(postgres, template_database, folder, standing_upstream.base_url, prefect_url=prefect_server.api_url) as found:
+    with peopled(postgres, template_database, folder, standing_upstream.base_url, prefect_server.api_url) as found:
         yield found
 
 

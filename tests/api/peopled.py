@@ -23,6 +23,18 @@ from deployments.postgres import EmbeddedPostgres
 from tests.api.serving import Served, beside, launched, provider
 
 MINE, THEIRS = "research", "sales"
+SOURCES = f"""
+[sources.our-files]
+path = "/nowhere"
+workspace = "{MINE}"
+[sources.their-files]
+path = "/nowhere"
+workspace = "{THEIRS}"
+[channels.their-channel]
+kind = "webhook"
+url = "http://127.0.0.1:9/"
+workspaces = ["{THEIRS}"]
+"""
 TOKEN_SCOPES = ("chat", "tools", "plugin", "alerts", "heartbeat", "read", "flows:backup", "flows:*", "admin")
 
 
@@ -73,14 +85,12 @@ class Peopled:
 
 
 @contextmanager
-def peopled(
-    postgres: EmbeddedPostgres, template: str, folder: Path, upstream: str, settings: str = "", prefect_url: str = ""
-) -> Iterator[Peopled]:
+def peopled(postgres: EmbeddedPostgres, template: str, folder: Path, upstream: str, prefect_url: str) -> Iterator[Peopled]:
     """Runs until the block ends."""
     providers: Mapping[str, Mapping[str, object]] = {"fake": provider(upstream)}
     secret = secrets.token_urlsafe(32)
-    more = {"prefect_url": prefect_url} if prefect_url else {}
-    with launched(postgres, template, folder, providers, settings=settings, environment={"JWT_SECRET": secret}, **more) as api:
+    more = {"settings": SOURCES, "environment": {"JWT_SECRET": secret}, "prefect_url": prefect_url}
+    with launched(postgres, template, folder, providers, **more) as api:
         found = Peopled(api, secret)
         beside(found.fill())
         yield found

@@ -46,7 +46,7 @@ async def test_its_administrator_lets_people_in_and_nobody_else_elsewhere(people
         assert (await newcomer.get("/auth/me")).json()["workspace"] == "default"
         group = "CN=Eng/Ops,OU=Groups,DC=example"
         assert (await admin.put(invitations, json={"group": group, "role": "viewer"})).status_code == 204
-        assert (await admin.get(invitations)).json() == {"invitations": [{"group": group.lower(), "role": "viewer"}]}
+        assert {"group": group.lower(), "role": "viewer"} in (await admin.get(invitations)).json()["invitations"]
         assert (await admin.delete(f"{invitations}/{group}")).status_code == 204
         assert (await admin.delete(f"{invitations}/{group}")).status_code == 404
         for path in (f"/admin/workspaces/{THEIRS}/members", "/admin/workspaces/nowhere/members"):
