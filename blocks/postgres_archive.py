@@ -41,6 +41,8 @@ OF_A_TABLE = frozenset(
     }
 )
 """What goes with a table when it is restored alone."""
+ROW_SECURITY = "ROW SECURITY"
+"""Comes last: once it is on, a table's owner may not see the rows that a foreign key is checked against."""
 _ENTRY = re.compile(r"^(\d+); \d+ \d+ (.+)$")
 _BLOCK = re.compile(r"^-- TOC entry (\d+) .*\n(?:-- Dependencies: ([\d ]+)\n)?", re.MULTILINE)
 
@@ -82,14 +84,20 @@ class Archive:
             entry.owner for entry in self.entries if entry.kind not in {"EXTENSION", "COMMENT"} and entry.owner not in {"", "-"}
         }
 
-    def use_list(self, schema: str | None, table: str | None, *, extension_comments: bool) -> str | None:
-        """Lines for ``--use-list``; None where nothing is left out, and empty where there is no such table."""
+    def use_list(
+        self, schema: str | None, table: str | None, *, extension_comments: bool, row_security: bool = False
+    ) -> str | None:
+        """Lines for ``--use-list``; None where nothing is left out, and empty where there is no such table.
+
+        What turns row-level security on is left out, or with ``row_security`` all but that.
+        """
         chosen = self.entries
         if table is not None:
             numbers = self._of_table(schema or "public", table)
             chosen = [entry for entry in self.entries if entry.number in numbers]
         if not extension_comments:  # only their owner may write them, and the server wrote them already
             chosen = [entry for entry in chosen if not (entry.kind == "COMMENT" and entry.rest.startswith("- EXTENSION "))]
+        chosen = [entry for entry in chosen if (entry.kind == ROW_SECURITY) == row_security]
         return None if len(chosen) == len(self.entries) else "\n".join(entry.line for entry in chosen)
 
     def _of_table(self, schema: str, table: str) -> set[int]:

@@ -86,6 +86,7 @@ class Restoring:
                 first = self._tool("--section=pre-data", "--section=data", *choices)
                 self._judge(feed(first, whole, self._stopped))
             self._judge(run(self._tool("--section=post-data", f"--jobs={self._target.jobs}", *choices, head), self._stopped))
+            self._guard_rows(contents, folder, head)
 
     def directory(self, stream: Stream) -> None:
         """A tar of a directory archive. Raises as ``custom``, and ``NoRoom``."""
@@ -98,6 +99,7 @@ class Restoring:
                 raise BackupDamaged(f"{self._target.place}: pg_restore does not find its table of contents in the backup.")
             choices = self._choices(contents, folder)
             self._judge(run(self._tool(f"--jobs={self._target.jobs}", *choices, unpacked), self._stopped))
+            self._guard_rows(contents, folder, unpacked)
 
     def roles(self, stream: Stream) -> None:
         """The globals of ``pg_dumpall``. Roles that exist get the attributes they had; the role that restores stays as it is."""
@@ -162,14 +164,19 @@ class Restoring:
         chosen = contents.use_list(schema, table, extension_comments=target.powerful)
         if chosen == "":
             raise RestoreFailed(f"The backup has no table {schema}.{table}.")
-        choices = []
-        if chosen is not None:
-            listed = folder / "list"
-            listed.write_text(f"{chosen}\n", encoding="utf-8")
-            choices.append(f"--use-list={listed}")
-        if not (target.powerful and contents.owners <= set(target.roles)):
-            choices += ["--no-owner", "--no-privileges"]
-        return choices
+        return [*([] if chosen is None else [_kept(chosen, folder / "list")]), *self._ownership(contents)]
+
+    def _ownership(self, contents: Archive) -> Sequence[str]:
+        powerful = self._target.powerful and contents.owners <= set(self._target.roles)
+        return () if powerful else ("--no-owner", "--no-privileges")
+
+    def _guard_rows(self, contents: Archive, folder: Path, source: Path) -> None:
+        """Turn row-level security on where it was, once everything else is there."""
+        schema, table = self._only or (None, None)
+        chosen = contents.use_list(schema, table, extension_comments=False, row_security=True)
+        if chosen:
+            last = _kept(chosen, folder / "last")
+            self._judge(run(self._tool(last, *self._ownership(contents), source), self._stopped))
 
     def _tool(self, *arguments: str | Path) -> Tool:
         tolerated = (*map(re.escape, HARMLESS), *(map(re.escape, OF_ONE_TABLE) if self._only else ()))
@@ -191,6 +198,11 @@ class Restoring:
             return PlaceUnavailable(f"{self._target.place}: PostgreSQL broke off the restore ({ended}).", retry_after=30)
         count = f"{ended.lines} errors; " if ended.lines > 1 else ""
         return RestoreFailed(f"{self._target.place}: {count}{ended}")
+
+
+def _kept(chosen: str, path: Path) -> str:
+    path.write_text(f"{chosen}\n", encoding="utf-8")
+    return f"--use-list={path}"
 
 
 def require_extensions(place: str, needed: Collection[str], there: Collection[str]) -> None:
