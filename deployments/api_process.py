@@ -30,6 +30,7 @@ from core.store.schema import migrate
 from deployments.addresses import listening
 from deployments.first_admin import keep_first_admin
 from deployments.http_protocol import TimedProtocol
+from deployments.loading import loading
 from deployments.secret_files import kept_secret, write_secret
 
 _DATABASE_PATIENCE = 60.0
@@ -44,7 +45,8 @@ def run_api(settings: Settings, descriptor: int | None, admin_token: Path | None
     logs.configure(settings.log_level)
     settings = with_signing_keys(settings)
     # By name, because the API and the command line are floors that do not know each other.
-    application = import_module("api.app").create_app(settings)
+    with loading():
+        application = import_module("api.app").create_app(settings)
     logs.configure(settings.log_level)  # Prefect sets up logging by itself when it is imported
     bound = socket.socket(fileno=descriptor) if descriptor is not None else listening(settings.host, settings.port)
     config = uvicorn.Config(

@@ -11,6 +11,7 @@ from core.config import Settings, apply_environment, load_settings, prefect_envi
 from core.samples import refuse_samples
 from deployments.children import end_children
 from deployments.engines import handed_on, with_engines
+from deployments.loading import loading
 
 app = typer.Typer(no_args_is_help=True, help="One part alone against given engines. Example: pilothouse serve api --port 8700")
 
@@ -54,8 +55,9 @@ def flows(
     settings = _ready_for_prefect("flows", config, {"data_dir": data_dir})
     # A run is a process of its own that loads the settings again.
     apply_environment(handed_on(settings, config))
-    from core import logs  # noqa: PLC0415
-    from deployments.flows_server import serve as serve_flows  # noqa: PLC0415
+    with loading():
+        from core import logs  # noqa: PLC0415
+        from deployments.flows_server import serve as serve_flows  # noqa: PLC0415
 
     logs.configure(settings.log_level)
     try:
