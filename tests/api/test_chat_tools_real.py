@@ -1,13 +1,14 @@
 """Charts from the demo model as it is: a small model on llama.cpp, asked over HTTP, its picture read back."""
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.api.conftest import Serve
-from tests.api.serving import Chat, provider
+from deployments.postgres import EmbeddedPostgres
+from tests.api.serving import Chat, Served, launched, provider
 from tests.smollm import KEY, smollm_server
 
 pytest.importorskip("xllamacpp", reason="xllamacpp has no wheel for this platform")
@@ -16,15 +17,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 IMAGE = re.compile(r"!\[[^\]]*\]\((http[^)]+)\)\n\n")
 
 
+@pytest.fixture(scope="module")
+def served(postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An API with the demo model, configured as ``up`` configures it."""
+    folder, model = tmp_path_factory.mktemp("demo"), {"name": "smollm2-135m-instruct", "context": 2048}
+    with ExitStack() as stack:
+        runner, server = stack.enter_context(asyncio.Runner()), smollm_server(folder)
+        base_url = runner.run(server.__aenter__())
+        stack.callback(lambda: runner.run(server.__aexit__(None, None, None)))
+        providers = {"demo": provider(base_url, model, api_key=KEY, demo=True, tools="schema")}
+        yield stack.enter_context(launched(postgres, template_database, folder, providers))
+
+
 @pytest.fixture
-async def demo(serve: Serve, tmp_path: Path) -> AsyncGenerator[Chat, None]:
-    """A session with the demo model, configured as ``up`` configures it."""
-    async with smollm_server(tmp_path) as base_url:
-        model = {"name": "smollm2-135m-instruct", "context": 2048}
-        served = serve(providers={"demo": provider(base_url, model, api_key=KEY, demo=True, tools="schema")})
-        async with served.client() as client:
-            client.timeout = 120
-            yield await Chat(client).open()
+async def demo(served: Served) -> AsyncGenerator[Chat, None]:
+    """A session with it."""
+    async with served.client() as client:
+        client.timeout = 120
+        yield await Chat(client).open()
 
 
 async def test_the_demo_model_draws(demo: Chat) -> None:

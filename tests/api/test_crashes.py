@@ -13,8 +13,7 @@ import pytest
 
 from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
-from tests.api.conftest import Serve
-from tests.api.serving import Chat, Event, Served, events, first_chunk, provider, text_of
+from tests.api.serving import Chat, Event, Served, events, first_chunk, launched, provider, text_of
 from tests.prefect_server import RunningServer
 from tests.upstream import FakeUpstream
 from tests.upstream.behaviours import text_of as said_by
@@ -51,15 +50,31 @@ async def prefect_seen(api: Served) -> None:
     await eventually(up, 15, "the API sees Prefect")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def providers(standing_upstream: FakeUpstream) -> dict[str, Any]:
     return {"fake": provider(standing_upstream.base_url, *MODELS)}
 
 
-async def test_a_turn_cut_by_a_kill_is_kept_as_interrupted(
-    serve: Serve, providers: dict[str, Any], prefect_server: RunningServer
-) -> None:
-    api = serve(providers=providers, prefect_url=prefect_server.api_url)
+@pytest.fixture(scope="module")
+def launched_api(
+    postgres: EmbeddedPostgres,
+    template_database: str,
+    providers: dict[str, Any],
+    prefect_server: RunningServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("crashes")
+    with launched(postgres, template_database, folder, providers, prefect_url=prefect_server.api_url) as api:
+        yield api
+
+
+@pytest.fixture
+def api(launched_api: Served) -> Served:
+    """One that runs, whatever became of it in the test before."""
+    return launched_api if launched_api.process is not None else launched_api.start()
+
+
+async def test_a_turn_cut_by_a_kill_is_kept_as_interrupted(api: Served, prefect_server: RunningServer) -> None:
     await prefect_seen(api)
     async with api.client() as client:
         chat = await Chat(client).open()
@@ -102,8 +117,7 @@ async def test_a_turn_cut_by_a_kill_is_kept_as_interrupted(
     await eventually(task_run_ended, 30, "and its task run")
 
 
-async def test_a_turn_that_waited_when_its_process_was_killed_holds_up_nobody(serve: Serve, providers: dict[str, Any]) -> None:
-    api = serve(providers=providers)
+async def test_a_turn_that_waited_when_its_process_was_killed_holds_up_nobody(api: Served) -> None:
     async with api.client() as client:
         chat = await Chat(client).open()
         async with client.stream("POST", f"/chat/{chat.id}", json=chat.body("hello", "stall-after-3")) as response:
@@ -124,8 +138,7 @@ async def test_a_turn_that_waited_when_its_process_was_killed_holds_up_nobody(se
         assert [m["status"] for m in await Chat(client, chat.id).history() if m["role"] == "assistant"][-1] == "done"
 
 
-async def test_told_to_stop_short_turns_end_and_long_ones_are_kept(serve: Serve, providers: dict[str, Any]) -> None:
-    api = serve(providers=providers)
+async def test_told_to_stop_short_turns_end_and_long_ones_are_kept(api: Served) -> None:
     async with api.client() as client:
         short, long = await Chat(client).open(), await Chat(client).open()
 

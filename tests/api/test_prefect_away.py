@@ -131,7 +131,7 @@ async def test_an_open_conversation_goes_on_without_the_server(
 
 
 async def test_a_server_that_comes_later_tracks_what_was_kept_and_never_what_was_dropped(
-    serve: Serve, providers: dict[str, Any], prefect: RunningServer
+    serve: Serve, providers: dict[str, Any], prefect: RunningServer, standing_upstream: FakeUpstream
 ) -> None:
     await asyncio.to_thread(prefect.stop)
     api = serve(providers=providers, prefect_url=prefect.api_url, settings="[prefect]\nevent_backlog = 100")
@@ -145,6 +145,7 @@ async def test_a_server_that_comes_later_tracks_what_was_kept_and_never_what_was
 
         await eventually(last_dropped, what="a turn whose events were dropped is told as not tracked")
         assert {(await chat.turn(turn_id))["tracked"] for turn_id in turns[:TURNS]} == {None}
+        await retried(chat, standing_upstream)
         await asyncio.to_thread(prefect.start)
         await seen(api, up=True)
         await all_tracked(chat, turns[:TURNS])
@@ -152,15 +153,13 @@ async def test_a_server_that_comes_later_tracks_what_was_kept_and_never_what_was
         assert (await chat.turn(turns[-1]))["tracked"] is False
 
 
-async def test_retries_work_without_the_server(serve: Serve, providers: dict[str, Any], standing_upstream: FakeUpstream) -> None:
-    standing_upstream.counts["fail-500-1"] = 0
-    api = serve(providers=providers)
-    async with api.client() as client:
-        chat = await Chat(client).open()
-        answer = await chat.ask("hello", "fail-500-1")
-        assert answer.status_code == 200
-        assert (await chat.turn(answer.json()["turnId"]))["durationMs"] < 5000
-    assert standing_upstream.counts["fail-500-1"] == 2
+async def retried(chat: Chat, upstream: FakeUpstream) -> None:
+    """A turn is tried again without the server."""
+    upstream.counts["fail-500-1"] = 0
+    answer = await chat.ask("hello", "fail-500-1")
+    assert answer.status_code == 200
+    assert (await chat.turn(answer.json()["turnId"]))["durationMs"] < 5000
+    assert upstream.counts["fail-500-1"] == 2
 
 
 async def test_its_outage_is_one_alert_of_a_sweep_by_the_api_process(api: Served, prefect: RunningServer) -> None:

@@ -1,35 +1,55 @@
 """POST /backups/{id}/restore: who may, and what is refused before a run exists."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 
 from core.config import Settings
-from tests.api.conftest import Serve
+from deployments.postgres import EmbeddedPostgres
+from tests.api.serving import Served, beside, launched
 from tests.flows.saved import saved
 
 
-@pytest.fixture
-async def restoring(serve: Serve, database_url: str, tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, str, str]]:
-    """A client with a token that may all, the id of a good backup, and another token."""
-    source, spare = tmp_path / "kept", tmp_path / "spare"
+@dataclass(frozen=True)
+class Restoring:
+    """A running API, the id of a good backup that it knows, and a token that may not restore."""
+
+    api: Served
+    backup_id: str
+    lesser: str
+
+
+@pytest.fixture(scope="module")
+def restoring(
+    postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Restoring]:
+    """One for all: nothing that is refused changes anything."""
+    folder = tmp_path_factory.mktemp("restores")
+    source, spare = folder / "kept", folder / "spare"
     source.mkdir()
     (source / "a").write_text("x")
     places = {"sources.dir": source, "targets.spare": spare, "targets.twin": source}
-    served = serve(providers={}, settings="\n".join(f'[{section}]\npath = "{path}"' for section, path in places.items()))
-    settings = Settings.model_validate(
-        {
-            "data_dir": served.folder / "data",
-            "database": {"url": database_url},
-            "sources": {"dir": {"path": source}},
-        }
-    )
-    manifest = await saved(settings, "dir")
-    async with served.client() as client:
-        yield client, manifest.id, await served.make_token("read", "flows:*")
+    toml = "\n".join(f'[{section}]\npath = "{path}"' for section, path in places.items())
+    with launched(postgres, template_database, folder, {}, settings=toml) as api:
+        settings = Settings.model_validate(
+            {
+                "data_dir": api.folder / "data",
+                "database": {"url": api.database_url},
+                "sources": {"dir": {"path": source}},
+            }
+        )
+        manifest = beside(saved(settings, "dir"))
+        yield Restoring(api, manifest.id, beside(api.make_token("read", "flows:*")))
+
+
+@pytest.fixture
+async def client(restoring: Restoring) -> AsyncIterator[httpx.AsyncClient]:
+    """With a token that may all."""
+    async with restoring.api.client() as client:
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -48,17 +68,17 @@ async def restoring(serve: Serve, database_url: str, tmp_path: Path) -> AsyncIte
     ],
 )
 async def test_what_is_refused(
-    restoring: tuple[httpx.AsyncClient, str, str], body: dict[str, Any], status: int, code: str, field: str | None
+    client: httpx.AsyncClient, restoring: Restoring, body: dict[str, Any], status: int, code: str, field: str | None
 ) -> None:
-    client, backup_id, _ = restoring
-    answer = await client.post(f"/backups/{backup_id}/restore", json=body)
+    answer = await client.post(f"/backups/{restoring.backup_id}/restore", json=body)
     assert (answer.status_code, answer.json()["code"], answer.json().get("field")) == (status, code, field)
 
 
-async def test_only_admins_restore_and_only_what_there_is(restoring: tuple[httpx.AsyncClient, str, str]) -> None:
-    client, backup_id, lesser = restoring
+async def test_only_admins_restore_and_only_what_there_is(client: httpx.AsyncClient, restoring: Restoring) -> None:
     body = {"target": "spare", "confirm": "spare"}
-    answer = await client.post(f"/backups/{backup_id}/restore", json=body, headers={"Authorization": f"Bearer {lesser}"})
+    answer = await client.post(
+        f"/backups/{restoring.backup_id}/restore", json=body, headers={"Authorization": f"Bearer {restoring.lesser}"}
+    )
     assert answer.status_code == 403
     answer = await client.post(f"/backups/{'0' * 36}/restore", json=body)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -1,4 +1,7 @@
-"""Two API processes on one Valkey and one database: whichever is asked, a turn can be followed, resumed and cancelled."""
+"""Two API processes on one Valkey and one database: whichever is asked, a turn can be followed, resumed and cancelled.
+
+And rates of turns hold over both, are told in headers, and are not for administrators.
+"""
 
 import asyncio
 import signal
@@ -6,22 +9,26 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
+import httpx
 import pytest
 
 from deployments.postgres import EmbeddedPostgres
-from tests.api.serving import Chat, Event, Served, events, first_chunk, launched, provider, text_of
+from tests.api.serving import Chat, Event, Served, beside, events, first_chunk, launched, provider, text_of
 from tests.upstream import FakeUpstream
 from tests.upstream.behaviours import text_of as said_by
 from tests.waiting import eventually
 
+LIMIT = 20
 MODELS = ("plain", "echo", "slow-20", "slow-100", "stall-after-3", "refuse-401", "cut-after-5")
 
 
 def another(first: Served, folder: str) -> Served:
     """One more process on the engines of the first."""
     (where := first.folder / folder).mkdir()
-    return Served(where, first.database_url, first.providers, environment=first.environment, token=first.token)
+    more: dict[str, Any] = {"environment": first.environment, "settings": first.settings}
+    return Served(where, first.database_url, first.providers, token=first.token, **more)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +40,9 @@ def processes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Served, Served]]:
     providers = {"fake": provider(standing_upstream.base_url, *MODELS)}
-    environment, folder = {"REDIS_URL": valkey_url}, tmp_path_factory.mktemp("two")
-    with launched(postgres, template_database, folder, providers, environment=environment) as one:
+    folder = tmp_path_factory.mktemp("two")
+    more: dict[str, Any] = {"environment": {"REDIS_URL": valkey_url}, "settings": f'[quotas]\nchat_rate = "{LIMIT}/3"'}
+    with launched(postgres, template_database, folder, providers, **more) as one:
         two = another(one, "two").start()
         yield one, two
         assert two.stop() == 0
@@ -158,3 +166,35 @@ async def test_a_killed_process_leaves_no_reader_hanging(processes: tuple[Served
     assert tail[-1].data == "[DONE]"
     assert (await pair.b.turn(turn_id))["status"] == "interrupted"
     assert (await pair.b.ask("next", "echo")).status_code == 200
+
+
+async def test_of_many_turns_at_once_exactly_as_many_as_may_are_answered(processes: tuple[Served, Served]) -> None:
+    first, second = processes
+    token = beside(first.make_token("chat"))
+    async with first.client() as administrator:
+        chats = [(await Chat(administrator).open()).id for _ in range(2 * LIMIT)]
+
+    async def ask(number: int) -> httpx.Response:
+        api = processes[number % 2]
+        async with httpx.AsyncClient(
+            base_url=api.url, timeout=30, trust_env=False, headers={"Authorization": f"Bearer {token}"}
+        ) as client:
+            return await Chat(client, chats[number]).ask()
+
+    answers = await asyncio.gather(*(ask(number) for number in range(2 * LIMIT)))
+    good = [answer for answer in answers if answer.status_code == 200]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert (len(good), len(refused)) == (LIMIT, LIMIT)
+    assert sorted(int(answer.headers["ratelimit-remaining"]) for answer in good) == list(range(LIMIT))
+    assert {answer.headers["ratelimit-limit"] for answer in answers} == {str(LIMIT)}
+    assert {answer.json()["code"] for answer in refused} == {"rate_exceeded"}
+    assert all(1 <= int(answer.headers["retry-after"]) <= 3 for answer in refused)
+
+    async def again() -> bool:
+        return (await ask(0)).status_code == 200
+
+    await eventually(again, 10, "the next window lets it in")
+    async with second.client() as administrator:
+        for chat in chats[: LIMIT + 2]:
+            answer = await Chat(administrator, chat).ask()
+            assert (answer.status_code, "ratelimit-limit" in answer.headers) == (200, False)
