@@ -1,6 +1,7 @@
 """What every test may ask for: a real PostgreSQL for the session, and a fresh migrated database for each test; a Valkey."""
 
 import asyncio
+import gc
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
@@ -16,15 +18,35 @@ from tests.valkey import ValkeyServer
 
 pytest_plugins = ["tests.mariadb", "tests.postgres_filled", "tests.prefect_server", "tests.s3", "tests.upstream"]
 
+TOUR = "tests/tour/"
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: most tests wait for servers more than they work."""
     return (os.cpu_count() or 1) + 1
 
 
+class Together(LoadFileScheduling):  # type: ignore[misc]
+    """A file is one worker's, whose servers its tests share; the whole tour is, since it takes a whole ``up``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOUR if nodeid.startswith(TOUR) else nodeid.split("::", 1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
+    """What a worker gets at a time."""
+    return Together(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first and the many short ones last, so that no worker is left alone with a long one in the end."""
-    longest = ("tests/tour/", "tests/deployments/", "tests/flows/", "tests/api/")
+    longest = (TOUR, "tests/deployments/", "tests/flows/", "tests/api/")
 
     def place(item: pytest.Item) -> int:
         last = len(longest) + item.nodeid.startswith("tests/core/")
@@ -37,6 +59,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """One server for all tests; ``.url(database)`` gives the superuser's address of a database."""
     server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("postgres"))).start()
+    # No machine fails here but by intent, and what a killed process had written the kernel keeps.
+    for setting in ("fsync", "full_page_writes"):
+        statement(server, f"ALTER SYSTEM SET {setting} = off")
+    statement(server, "SELECT pg_reload_conf()")
     yield server
     server.stop()
 

@@ -8,9 +8,9 @@ import pytest
 from tests.tour.running import Running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Started once for all chapters, in a fresh data directory and with every way out of the machine closed."""
+    """Started once for all chapters, gone after them; in a fresh data directory and with every way out of the machine closed."""
     running = Running(tmp_path_factory.mktemp("up"))
     try:
         running.start()
