@@ -19,12 +19,14 @@ from api import (
     oidc,
     openai,
     problems,
+    quotas,
     restores,
     runs,
     status,
     status_page,
     tokens,
     tools,
+    usage,
     users,
     verify,
     workspaces,
@@ -71,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     native = APIRouter()
     for module in (chat, openai, status, files, tools, backups, restores, status_page, metrics):
         native.include_router(module.router)
-    for module in (logins, oidc, verify, users, workspaces, tokens, audit):
+    for module in (logins, oidc, verify, users, workspaces, tokens, audit, quotas, usage):
         native.include_router(module.router)
     for router in (runs.flows, runs.runs, docs.router, alert_routes):
         native.include_router(router)

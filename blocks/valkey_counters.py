@@ -15,7 +15,7 @@ from blocks.valkey import connect
 from blocks.valkey_logs import AWAY
 from core.config import RedisSettings
 from core.errors import ConfigurationInvalid, StreamsUnavailable
-from core.quotas.counting import Forgotten, Hold, Item, Ledger, Standing, Used
+from core.quotas.counting import Forgotten, Hold, Item, Ledger, Used, Window
 from core.settings_quotas import Rate
 
 T = TypeVar("T")
@@ -160,10 +160,10 @@ class ValkeyCounters:
             if each.decode() not in alive:
                 await self._run("release", [each, OWNERS], [])
 
-    async def take(self, key: str, rate: Rate) -> Standing:
+    async def take(self, key: str, rate: Rate) -> Window:
         """See ``Counters.take``."""
         count, left = await self._run("take", [f"pilothouse:rate:{key}"], [rate.seconds * 1000])
-        return Standing(count <= rate.most, max(0, rate.most - count), max(0, left) / 1000)
+        return Window(count <= rate.most, max(0, rate.most - count), max(0, left) / 1000)
 
     async def aclose(self) -> None:
         await self._client.aclose()

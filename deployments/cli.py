@@ -43,6 +43,7 @@ COMMANDS = (
         "preflight", "deployments.preflight:preflight", "Whether all is fit for production, and what to do; exit 1: it is not."
     ),
     Listed("token", "deployments.tokens:app", "Tokens for the API: create, list, revoke."),
+    Listed("usage", "deployments.usage:usage", "What was used, by workspace, model, day, token or tool, and its cost."),
     Listed("config", "deployments.configuring:app", "Settings in force, and where each came from."),
     Listed("logs", "deployments.logs:logs", "A part's log; the list of parts without one."),
 )

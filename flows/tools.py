@@ -50,7 +50,7 @@ class ToolCalls:
         self._boot_id = boot_id
         self._gate = gate
         self._store = runs
-        self._bench = bench
+        self.bench = bench
         self._keeper = keeper
         self._open_runs = open_runs
         self._shelf = tools or shelf()
@@ -115,7 +115,7 @@ class ToolCalls:
             workspace=asked.workspace,
         )
         call = RunningCall(
-            run, tool=tool, inputs=inputs, bench=self._bench, keeper=self._keeper, runs=self._store, told=self._ended_call
+            run, tool=tool, inputs=inputs, bench=self.bench, keeper=self._keeper, runs=self._store, told=self._ended_call
         )
         if self._gate is not None:
             await self._gate.tool_run(run.id, run.workspace, run.token_id)

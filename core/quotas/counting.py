@@ -56,7 +56,7 @@ def spent(items: Sequence[Item], used: Used) -> list[Item]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Window:
     """Whether a request is within its rate, how many are left in the window, and the seconds until it ends."""
 
     within: bool
@@ -94,5 +94,5 @@ class Counters(Protocol):
     async def release(self, owner: str, living: Sequence[str], held: Sequence[str]) -> None:
         """Give back what processes that are not ``living`` have held, and the owner's holds that are not ``held`` any more."""
 
-    async def take(self, key: str, rate: Rate) -> Standing:
+    async def take(self, key: str, rate: Rate) -> Window:
         """Count one more request in the window of ``key``."""

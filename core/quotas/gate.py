@@ -12,7 +12,7 @@ import structlog
 from core.errors import DatabaseUnavailable, PilothouseError, QuotaSpent, RateExceeded, StreamsUnavailable
 from core.history import tokens_of
 from core.ids import new_id
-from core.quotas.counting import Counters, Forgotten, Hold, Item, Metric, Standing, Used, spent
+from core.quotas.counting import Counters, Forgotten, Hold, Item, Metric, Used, Window, spent
 from core.quotas.limits import Limits, clock, limits_of
 from core.settings_quotas import QuotaSettings, Rate
 from core.store.access import Principal
@@ -43,6 +43,22 @@ class Left:
     most: int
     left: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with a limit of a workspace. ``until``: when it begins anew; None for what does not."""
+
+    workspace: str
+    limit: str
+    most: int
+    used: int
+    until: datetime | None
+    origin: str
+
+    @property
+    def left(self) -> int:
+        return max(0, self.most - self.used)
 
 
 class Shared(Counters, Protocol):
@@ -144,7 +160,7 @@ class Gate:
         ]
         return min(found, key=lambda each: each.left, default=None)
 
-    async def chat_rate(self, caller: Principal, address: str) -> tuple[Rate, Standing] | None:
+    async def chat_rate(self, caller: Principal, address: str) -> tuple[Rate, Window] | None:
         """Count a question to a model: a user's, else that of a token from one address. None where that is not limited."""
         rate, own = (await self.limits()).chat_rate(caller.workspace, caller.token_id)
         if rate is None or (caller.scopes & UNPACED and not own):
@@ -156,6 +172,16 @@ class Gate:
     async def storage(self, workspace: str) -> int | None:
         """Bytes that a workspace may keep; None for any number."""
         return (await self.limits()).number("storage_bytes", "workspace", workspace)
+
+    async def standings(self, workspace: str) -> list[Standing]:
+        """How much of the limits of a workspace is used, by the ledger."""
+        limits = await self.limits()
+        items = limits.items({"turns": 0, "tokens": 0, "tool_runs": 0}, workspace, None, clock(self._zone))
+        used = await self._store_counters.counted([item.told() for item in items]) if items else {}
+        given = limits.of("workspace", workspace)
+        return [
+            Standing(workspace, item.setting, item.most, used[item.key], item.until, given[item.setting].origin) for item in items
+        ]
 
     async def tend(self) -> None:
         """Give back what dead processes held, and here what is held no more. Raises ``DatabaseUnavailable``."""
@@ -169,10 +195,6 @@ class Gate:
         """Let go of whoever counts; what is still held is given back by others."""
         if self._shared is not None:
             await self._shared.aclose()
-
-    async def used(self, items: Sequence[Item]) -> Used:
-        """What the ledger has of some limits."""
-        return await self._store_counters.counted([item.told() for item in items])
 
     def _name(self, hold_id: str) -> str:
         """Of a hold, and of its line in the ledger: answered again by another process, a turn has another one."""
@@ -249,11 +271,3 @@ def _left(items: Sequence[Item], used: Used, *, held: bool) -> Left:
 def _seconds(item: Item) -> float:
     """Until more of it is to be had."""
     return ENDED_SOON if item.until is None else max(1.0, math.ceil((item.until - datetime.now(UTC)).total_seconds()))
-
-
-def told(limits: Limits) -> list[dict[str, Any]]:
-    """Every limit that somebody set, and the defaults, with its origin."""
-    return [
-        {"kind": kind, "name": name, "limits": limits.of(kind, name)}  # type: ignore[arg-type]  # kinds come from a table
-        for kind, name in limits.known()
-    ]

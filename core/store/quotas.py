@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, DateTime, Index, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.quotas.counting import Hold, Standing, Used
+from core.quotas.counting import Hold, Used, Window
 from core.settings_quotas import Rate
 from core.store.base import Base, Store
 from core.store.keepable import as_json
@@ -168,7 +168,7 @@ class StoreCounters:
         async with self._store.single() as connection:
             await connection.execute(_RELEASE, {"owner": owner, "living": [*living, owner], "held": list(held)})
 
-    async def take(self, key: str, rate: Rate) -> Standing:
+    async def take(self, key: str, rate: Rate) -> Window:
         """See ``Counters.take``."""
         return await self._rates.take(key, rate)
 

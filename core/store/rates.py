@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, DateTime, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.quotas.counting import Standing
+from core.quotas.counting import Window
 from core.settings_quotas import Rate
 from core.store.base import Base, Store
 
@@ -36,11 +36,11 @@ class Rates:
     def __init__(self, store: Store) -> None:
         self._store = store.system
 
-    async def take(self, key: str, rate: Rate) -> Standing:
+    async def take(self, key: str, rate: Rate) -> Window:
         """Count one more request for ``key``."""
         async with self._store.single() as connection:
             row = (await connection.execute(_TAKE, {"key": key, "seconds": rate.seconds})).one()
-        return Standing(row.used <= rate.most, max(0, rate.most - row.used), float(row.seconds))
+        return Window(row.used <= rate.most, max(0, rate.most - row.used), float(row.seconds))
 
     async def forget(self) -> int:
         """Delete windows that ended a day ago; how many."""

@@ -1,10 +1,10 @@
 """The ledger of what was used: a line for every turn and run of a tool that ended, written with its end; folded by day later."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
 from sqlalchemy import BigInteger, Boolean, DateTime, Index, Numeric, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.store.base import Base, OfWorkspace, Store
 
 By = Literal["workspace", "model", "day", "token", "tool"]
+BY: tuple[By, ...] = get_args(By)
 
 
 class UsageRow(OfWorkspace, Base):
@@ -97,7 +98,7 @@ class Used:
     cost: Mapping[str, float] = field(default_factory=dict)
 
 
-_BY: Mapping[By, tuple[str, ...]] = {
+_COLUMNS_BY: Mapping[By, tuple[str, ...]] = {
     "workspace": ("workspace",),
     "model": ("provider", "model"),
     "day": ("day",),
@@ -134,7 +135,7 @@ class Usage:
     async def report(self, by: By, since: datetime, until: datetime, workspace: str | None = None) -> list[Used]:
         """What was used from ``since`` until before ``until``, of one workspace or of all that whoever asks may see, the most
         first; days in order."""
-        names = _BY[by]
+        names = _COLUMNS_BY[by]
         columns = ", ".join(f"{_COLUMNS[name]} AS {name}" for name in names)
         asked = text(f"""
             SELECT {columns}, u.currency, sum(u.turns) AS turns, sum(u.tool_runs) AS tool_runs, sum(u.errors) AS errors,
@@ -156,6 +157,9 @@ class Usage:
                 assert isinstance(costs, dict)
                 costs[row["currency"]] = float(row["cost"])
         found = [Used(**line) for line in lines.values()]  # type: ignore[arg-type]  # the columns of the report
+        if by == "token":
+            called = await self.names([line.token for line in found])
+            found = [replace(line, name=called.get(line.token, "")) for line in found]
         if by == "day":
             return sorted(found, key=lambda each: each.day or date.min)
         return sorted(found, key=lambda each: (-each.prompt_tokens - each.completion_tokens, -each.turns, -each.tool_runs))
@@ -174,3 +178,9 @@ class Usage:
         """)
         async with self._store.system.single() as connection:
             return {row.id: row.name for row in await connection.execute(asked, {"ids": ids})}
+
+    async def stored(self, workspace: str) -> int:
+        """Bytes of the files that a workspace keeps."""
+        asked = text("SELECT coalesce(sum(size), 0) FROM pilothouse.files WHERE workspace = :workspace")
+        async with self._store.single() as connection:
+            return int((await connection.execute(asked, {"workspace": workspace})).scalar_one())
