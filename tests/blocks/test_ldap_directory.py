@@ -2,15 +2,23 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ldap3
 import pytest
+from pydantic import SecretStr
 
 from blocks.ldap_directory import LdapDirectory
+from core.config import DatabaseSettings
 from core.errors import DirectoryUnavailable
-from core.settings_access import LdapSettings
+from core.identity.access_tokens import AccessTokens
+from core.identity.signing_in import MANAGE, SCOPES, SigningIn
+from core.settings_access import AccessSettings, LdapSettings
+from core.store.base import Store
+from core.store.members import Members
+from core.store.workspaces import Workspaces
 from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.slapd import ADMIN, PASSWORD, SCHEMAS, Slapd, missing, slapd
 
@@ -60,23 +68,34 @@ def directory(authority: Authority, tmp_path_factory: pytest.TempPathFactory) ->
 
 def filled(server: Slapd) -> None:
     """Groups go in over LDAP, since the overlay notices nothing else."""
+    with as_administrator(server) as connection:
+        assert added(connection, "DC=example,DC=com", ["dcObject", "organization"], {"o": "example"})
+        for unit in (PEOPLE, GROUPS):
+            assert added(connection, unit, ["organizationalUnit"])
+        for name, more in USERS.items():
+            given = {"sAMAccountName": name, "sn": name, "cn": name, "userPassword": WORD, **more}
+            assert added(connection, f"CN={name},{PEOPLE}", ["user"], given), connection.result
+        for group, members in (("Admins", ["ann"]), ("Staff", ["ann", "carl"]), ("Guests, all", ["carl"])):
+            dn = f"CN={group.replace(',', chr(92) + ',')},{GROUPS}"
+            assert added(connection, dn, ["groupOfNames"], {"member": [f"CN={name},{PEOPLE}" for name in members]})
+
+
+@contextmanager
+def as_administrator(server: Slapd) -> Iterator[ldap3.Connection]:
     connection = ldap3.Connection(
         ldap3.Server("127.0.0.1", server.tls_port, use_ssl=True, get_info=ldap3.NONE), ADMIN, PASSWORD, auto_bind=True
     )
-    assert added(connection, "DC=example,DC=com", ["dcObject", "organization"], {"o": "example"})
-    for unit in (PEOPLE, GROUPS):
-        assert added(connection, unit, ["organizationalUnit"])
-    for name, more in USERS.items():
-        given = {"sAMAccountName": name, "sn": name, "cn": name, "userPassword": WORD, **more}
-        assert added(connection, f"CN={name},{PEOPLE}", ["user"], given), connection.result
-    for group, members in (("Admins", ["ann"]), ("Staff", ["ann", "carl"]), ("Guests, all", ["carl"])):
-        dn = f"CN={group.replace(',', chr(92) + ',')},{GROUPS}"
-        assert added(connection, dn, ["groupOfNames"], {"member": [f"CN={name},{PEOPLE}" for name in members]})
+    yield connection
     connection.unbind()
 
 
 def added(connection: ldap3.Connection, dn: str, *what: Any) -> bool:
     return bool(connection.add(dn, *what))  # type: ignore[no-untyped-call]
+
+
+def in_staff(connection: ldap3.Connection, name: str, how: str) -> bool:
+    changes = {"member": [(how, [f"CN={name},{PEOPLE}"])]}
+    return bool(connection.modify(f"CN=Staff,{GROUPS}", changes))  # type: ignore[no-untyped-call]
 
 
 def settings(server: Slapd, authority: Authority, **more: Any) -> LdapSettings:
@@ -147,6 +166,39 @@ async def test_groups_decide_the_workspaces(directory: Slapd, authority: Authori
     found = {name: person.places for name in ("ann", "carl", "star*") if (person := await known.person(name, WORD)) is not None}
     known.close()
     assert found == {"ann": {"research": "operator"}, "carl": {"research": "member", "guests": "viewer"}, "star*": {}}
+
+
+async def test_who_leaves_a_group_is_out_of_the_workspace_at_the_next_login(
+    directory: Slapd, authority: Authority, database_url: str
+) -> None:
+    store = Store.from_settings(DatabaseSettings(url=SecretStr(database_url)))
+    await Workspaces(store).create("research")
+    await Members(store).invite("research", f"CN=Staff,{GROUPS}", "operator")
+    await Members(store).invite("research", "ldap:admins", "admin")
+    known = LdapDirectory(settings(directory, authority, workspaces={"guests, all": "guests"}))
+    signing_in = SigningIn(store, AccessSettings(), AccessTokens(["a secret of this test and of nobody else"], 15), [known])
+
+    async def scopes(access: str, workspace: str) -> frozenset[str] | None:
+        principal = await signing_in.of_access_token(access)
+        there = principal.entering(workspace) if principal is not None else None
+        return there.scopes if there is not None else None
+
+    ann, carl, star = [(await signing_in.log_in(name, WORD, "api", "")).access for name in ("ann", "carl", "star*")]
+    assert MANAGE in (await scopes(ann, "research") or ())
+    assert await scopes(carl, "research") == SCOPES["operator"]
+    assert await scopes(carl, "guests") == SCOPES["member"]
+    assert (await scopes(star, "default"), await scopes(star, "research")) == (SCOPES["member"], None)
+    with as_administrator(directory) as connection:
+        assert in_staff(connection, "carl", ldap3.MODIFY_DELETE), connection.result
+        try:
+            again = (await signing_in.log_in("carl", WORD, "api", "")).access
+            assert [await scopes(token, "research") for token in (carl, again)] == [None, None], "older logins too"
+            assert await scopes(again, "guests") == SCOPES["member"]
+        finally:
+            assert in_staff(connection, "carl", ldap3.MODIFY_ADD)
+    signing_in.close()
+    known.close()
+    await store.aclose()
 
 
 async def test_a_server_that_is_away_is_passed_over(directory: Slapd, authority: Authority) -> None:
