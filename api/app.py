@@ -81,7 +81,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
-        allow_credentials=True,
+        # Any site at all may ask, but not with the login of whoever is looking at it.
+        allow_credentials="*" not in settings.cors_origins,
         allow_methods=["*"],
         allow_headers=[*READ, "X-Session-Id", "X-Request-Id", "X-Workspace"],
         expose_headers=["X-Turn-Id", "X-Flow-Run-Id", "X-Request-Id", "Retry-After"],

@@ -81,6 +81,24 @@ async def test_no_page_of_another_site_changes_anything_for_who_is_logged_in(bro
     assert (await browser.get("/auth/me")).status_code == 200, "logging out from elsewhere has ended nothing"
 
 
+@pytest.mark.parametrize(
+    ("configured", "origin", "allowed", "credentials"),
+    [
+        ("https://ours.example", "https://ours.example", "https://ours.example", "true"),
+        ("https://ours.example", "https://evil.example", None, "true"),
+        ("*", "https://evil.example", "*", None),
+    ],
+)
+async def test_other_sites_read_nothing_with_somebodys_login(
+    tmp_path: Path, configured: str, origin: str, allowed: str | None, credentials: str | None
+) -> None:
+    app = create_app(Settings.model_validate({"data_dir": tmp_path, "cors_origins": [configured]}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ours") as client:
+        answer = await client.get("/openapi.json", headers={"Origin": origin, "Cookie": f"{COOKIE}=x"})
+    assert answer.headers.get("access-control-allow-origin") == allowed
+    assert answer.headers.get("access-control-allow-credentials") == credentials
+
+
 async def test_a_cookie_that_was_there_before_the_login_is_worth_nothing_after_it(browser: httpx.AsyncClient) -> None:
     given = "phs_0199f8a0-0000-7000-8000-000000000000_" + "A" * 43
     browser.cookies.set(COOKIE, given, domain="127.0.0.1")
