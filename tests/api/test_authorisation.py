@@ -79,6 +79,7 @@ heartbeat@default      POST    /heartbeats/{name}
 read                   GET     /status
 read                   GET     /status.json
 read                   GET     /metrics
+read                   GET     /usage
 admin                  GET     /admin/audit
 admin                  GET     /admin/users
 admin                  POST    /admin/users
@@ -93,6 +94,11 @@ manage                 DELETE  /admin/workspaces/{workspace}/members/{user_id}
 manage                 GET     /admin/workspaces/{workspace}/invitations
 manage                 PUT     /admin/workspaces/{workspace}/invitations         {"group": "x"}
 manage                 DELETE  /admin/workspaces/{workspace}/invitations/{group}
+admin                  GET     /admin/quotas
+admin                  PUT     /admin/quotas
+admin                  DELETE  /admin/quotas
+admin                  PUT     /admin/quotas/{kind}/{name}
+admin                  DELETE  /admin/quotas/{kind}/{name}
 manage                 GET     /admin/tokens
 manage                 POST    /admin/tokens                                     {"name": "x", "scopes": ["read"]}
 manage                 DELETE  /admin/tokens/{token_id}
@@ -142,7 +148,9 @@ MAY: Mapping[str, set[str]] = {
 STRANGERS = [f"{MINE} operator", f"{MINE} admin", f"{MINE} token chat", f"{MINE} token read", "default operator", "root"]
 OWNED = {"session_id", "turn_id", "run_id", "silence_id", "backup_id", "token_id", "workspace"}
 """Names of ids in paths of what belongs to a workspace."""
-NOBODYS = {"name": "backup"} | dict.fromkeys(("model", "path", "what", "group", "key", "tool_id", "user_id"), "x1")
+NOBODYS = {"name": "backup", "kind": "workspace"} | dict.fromkeys(
+    ("model", "path", "what", "group", "key", "tool_id", "user_id"), "x1"
+)
 """What stands in paths where nothing else is said."""
 
 
