@@ -71,7 +71,7 @@ def test_a_flow_is_run_to_its_result(served: Served) -> None:
 
 
 def test_a_failed_flow_is_exit_1(served: Served) -> None:
-    code, output, errors = said(served, "run", "chat_turn", "-p", "turn_id=no-such-turn")
+    code, output, errors = said(served, "run", "drill", "-p", "name=no-such-source")
     assert (code, output) == (1, "")
     assert "Failed" in errors
 
@@ -81,6 +81,7 @@ def test_a_failed_flow_is_exit_1(served: Served) -> None:
     [
         (("purge_history", "-p", "dry=1"), "parameters.dry"),
         (("purge_history", "-p", "dry_run"), "expected key=value"),
+        (("chat_turn", "-p", "turn_id=no-such-turn"), "No such turn"),
         (("nothing",), "there are: backup, chat_turn, "),
     ],
 )
