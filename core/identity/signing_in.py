@@ -130,7 +130,8 @@ class SigningIn:
         if not name or "\0" in name:
             raise Unauthorized(WRONG)
         here, account, anywhere = f"{name} from {address}", f"account {name}", f"address {address}"
-        if (until := await self._guesses.blocked([here, account, anywhere])) is not None:
+        until, guessed = await self._guesses.blocked([here, account, anywhere])
+        if until is not None:
             wait = max(1.0, (until - datetime.now(UTC)).total_seconds())
             await self._keep(Entry("login", "failure", address=address, details={"waits": round(wait)}))
             raise TooManyAttempts(f"Too many wrong passwords: try again in {wait:.0f} s.", retry_after=wait)
@@ -143,7 +144,8 @@ class SigningIn:
             typed = name if "@" in name or user is not None else ""
             await self._keep(Entry("login", "failure", actor_name=typed, address=address, details={"disabled": user is not None}))
             raise Unauthorized(WRONG)
-        await self._guesses.right(here)
+        if guessed:
+            await self._guesses.right(here)
         return user
 
     async def of_basic(self, username: str, password: str, address: str) -> Standing:

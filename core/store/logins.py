@@ -214,12 +214,15 @@ class Guesses:
         self._store = store.system
         self._longest = lockout_minutes * 60
 
-    async def blocked(self, keys: list[str]) -> datetime | None:
-        """Until when the first of them to be free has to wait; None when none has to."""
-        asked = text("SELECT max(blocked_until) FROM pilothouse.login_failures WHERE key = ANY(:keys) AND blocked_until > now()")
+    async def blocked(self, keys: list[str]) -> tuple[datetime | None, bool]:
+        """Until when all of them have to wait, None when none has to; and whether anybody has guessed at the first at all."""
+        asked = text(
+            "SELECT max(blocked_until) FILTER (WHERE blocked_until > now()), coalesce(bool_or(key = :first), false)"
+            " FROM pilothouse.login_failures WHERE key = ANY(:keys)"
+        )
         async with self._store.single() as connection:
-            found: datetime | None = (await connection.execute(asked, {"keys": keys})).scalar()
-        return found
+            until, guessed = (await connection.execute(asked, {"keys": keys, "first": keys[0]})).one()._tuple()
+        return until, guessed
 
     async def wrong(self, limits: dict[str, int]) -> None:
         """One more wrong guess for each key, which has to wait from its limit on."""
