@@ -60,10 +60,10 @@ class Workspace:
 
 _COLUMNS = tuple(getattr(WorkspaceRow, name) for name in Workspace.__dataclass_fields__)
 _FRESH_SECONDS = 5.0
-# Every table whose rows belong to workspaces is under row-level security.
+# Every table whose rows belong to workspaces is under row-level security. What was used stays in the ledger, as a fact.
 _APART = text("""
     SELECT quote_ident(relname) AS name FROM pg_class WHERE relnamespace = 'pilothouse'::regnamespace AND relrowsecurity
-        AND NOT relispartition ORDER BY relname
+        AND NOT relispartition AND relname <> 'usage' ORDER BY relname
 """)
 _ENDED = "(revoked_at IS NOT NULL OR expires_at <= now())"
 _END_TOKENS = text(f"DELETE FROM pilothouse.tokens WHERE workspace = :name AND {_ENDED}")  # noqa: S608 - the constant above

@@ -15,11 +15,13 @@ async def test_a_workspace_from_its_making_to_its_end(people: Peopled) -> None:
         assert "physics" in [each["name"] for each in (await root.get("/admin/workspaces")).json()["workspaces"]]
         chosen = {"X-Workspace": "physics"}
         session = (await root.post("/chat/sessions", json={}, headers=chosen)).json()["sessionId"]
+        asked = {"messages": [{"role": "user", "content": "x"}], "modelConfig": {"model": "plain"}, "stream": False}
+        assert (await root.post(f"/chat/{session}", json=asked, headers=chosen)).status_code == 200
         token = (await root.post("/admin/tokens", json={"name": "a", "scopes": ["chat"], "workspace": "physics"})).json()
         await root.put("/admin/workspaces/physics/members", json={"user": "default-viewer@example.com"})
         refused = await root.delete("/admin/workspaces/physics")
         assert refused.status_code == 409
-        assert all(each in refused.json()["detail"] for each in ("1 member", "1 session", "1 token"))
+        assert all(each in refused.json()["detail"] for each in ("1 member", "1 session", "1 token", "1 turn", "2 messages"))
         assert (await root.delete(f"/chat/sessions/{session}", headers=chosen)).status_code == 204
         assert (await root.delete(f"/admin/tokens/{token['id']}")).status_code == 204
         user = (await root.get("/admin/workspaces/physics/members")).json()["members"][0]["userId"]
