@@ -24,10 +24,10 @@ T = TypeVar("T")
 SHORTEST, LONGEST = 8, 1024
 """Characters. A limit above keeps a login from costing more than a login."""
 AT_ONCE = 2
-WAITING = 200
+WAITING = 100
 """Logins that wait for their turn at most; more are told to come again."""
-GIVES_WAY = 10
-"""Niceness: a tenth of what others get where the processor is short, so that a login still comes to its end."""
+GIVES_WAY = 19
+"""Niceness of the threads, the lowest there is: what chat leaves of the processors is theirs."""
 
 
 class Passwords:
