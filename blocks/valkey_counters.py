@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import redis.exceptions
 from redis.asyncio import Redis
 
 from blocks.valkey import connect
 from blocks.valkey_logs import AWAY
 from core.config import RedisSettings
 from core.errors import ConfigurationInvalid, StreamsUnavailable
-from core.quotas.counting import Forgotten, Hold, Item, Ledger, Used, Window
+from core.quotas.counting import CountersSlow, Forgotten, Hold, Item, Ledger, Used, Window
 from core.settings_quotas import Rate
 
 T = TypeVar("T")
 PREFIX = "pilothouse:quota:"
 OWNERS, COUNTERS = f"{PREFIX}owners", f"{PREFIX}counters"
-PATIENCE = 1.0
-"""Seconds that an answer may take; then the database counts."""
 TRIES = 5
 """Times that a missing counter is made; others may drop it as often."""
 
@@ -77,6 +76,7 @@ redis.call('SADD', KEYS[2], KEYS[3])
 if ARGV[2] ~= '' then redis.call('EXPIREAT', KEYS[3], ARGV[2]) end
 """
 _ADOPT = """
+if ARGV[1] ~= 'anew' and redis.call('EXISTS', KEYS[1]) == 1 then return end
 redis.call('DEL', KEYS[1])
 redis.call('SADD', KEYS[2], KEYS[1])
 redis.call('HSET', KEYS[1], '', '[]', unpack(ARGV, 2))
@@ -125,7 +125,7 @@ class ValkeyCounters:
         """Opens no connection yet. Raises ``ConfigurationInvalid`` for a malformed URL or none."""
         if settings.url is None:
             raise ConfigurationInvalid("No Redis or Valkey is configured: set REDIS_URL.")
-        return cls(connect(settings.url.get_secret_value(), min(PATIENCE, settings.timeout), ca_file), ledger)
+        return cls(connect(settings.url.get_secret_value(), settings.timeout, ca_file), ledger)
 
     async def reserve(self, hold: Hold) -> Used:
         """See ``Counters.reserve``."""
@@ -188,6 +188,8 @@ class ValkeyCounters:
     async def _asked(self, answer: Awaitable[T]) -> T:
         try:
             return await answer
+        except (TimeoutError, redis.exceptions.TimeoutError) as error:
+            raise CountersSlow("Redis or Valkey, which counts quotas, is slow; try again in a moment.", retry_after=2) from error
         except AWAY as error:
             raise StreamsUnavailable("Redis or Valkey, which counts quotas, does not answer.", retry_after=2) from error
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from core.errors import StreamsUnavailable
 from core.settings_quotas import Rate
 
 Metric = Literal["turns", "tokens", "tool_runs", "streams"]
@@ -62,6 +63,10 @@ class Window:
     within: bool
     left: int
     seconds: float
+
+
+class CountersSlow(StreamsUnavailable):
+    """Whoever counts did not answer in time, which does not say that it is away."""
 
 
 class Forgotten(Exception):

@@ -1,5 +1,6 @@
 """The gate that turns and tool runs pass before anything runs: it holds what they will use, and settles what they used."""
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ import structlog
 from core.errors import DatabaseUnavailable, PilothouseError, QuotaSpent, RateExceeded, StreamsUnavailable
 from core.history import tokens_of
 from core.ids import new_id
-from core.quotas.counting import Counters, Forgotten, Hold, Item, Metric, Used, Window, spent
+from core.quotas.counting import Counters, CountersSlow, Forgotten, Hold, Item, Metric, Used, Window, spent
 from core.quotas.limits import Limits, clock, limits_of
 from core.settings_quotas import QuotaSettings, Rate
 from core.store.access import Principal
 from core.store.base import Store
-from core.store.processes import Processes
+from core.store.processes import Presence
 from core.store.quotas import Quotas, StoreCounters
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,9 @@ FRESH_SECONDS = 3.0
 """How long limits are believed without asking again, and so how long another process may take to see a change of them."""
 AWAY_SECONDS = 5.0
 """How long Valkey is left alone once it did not answer; meanwhile the database counts."""
+SLOW_SECONDS = 15.0
+"""How long Valkey may be too slow before it is taken for away; until then turns are refused for a moment."""
+TEND_SECONDS = 1.0
 ANSWER = 1000
 """Tokens that an answer is taken for beforehand where the question bounds it by no other number."""
 ENDED_SOON = 2.0
@@ -76,14 +80,17 @@ class Gate:
         self._settings = settings
         self._zone = zone
         self._quotas = Quotas(store)
-        self._processes = Processes(store)
+        self._presence = Presence(store, owner)
         self._store_counters = StoreCounters(store)
         self._shared = shared
         self._away_until = 0.0
+        self._slow_since: float | None = None
         self._counting: Counters | None = self._store_counters if shared is None else None
+        self._beginning = asyncio.Lock()
         self._limits: Limits | None = None
         self._read_at = 0.0
         self._open: dict[str, Hold] = {}
+        self._tended_at = 0.0
         self._counts = False
         """Something was held once; else there is nothing to tend."""
 
@@ -188,11 +195,13 @@ class Gate:
         if not self._counts:
             return
         held = list(self._open)
-        living = sorted(await self._processes.alive())
+        await self._presence.show()
+        living = sorted(await self._presence.living())
         await self._asked(lambda counters: counters.release(self._owner, living, held))
 
     async def aclose(self) -> None:
         """Let go of whoever counts; what is still held is given back by others."""
+        await self._presence.hide()
         if self._shared is not None:
             await self._shared.aclose()
 
@@ -207,15 +216,22 @@ class Gate:
         if not items:
             return None
         self._counts = True
+        await self._presence.shown()
         hold = Hold(self._name(hold_id), self._owner, tuple(items))
         used = await self._asked(lambda counters: counters.reserve(hold))
         if spent(hold.items, used):
-            # What a process holds that died a moment ago is nobody's any more.
-            await self.tend()
-            used = await self._asked(lambda counters: counters.reserve(hold))
+            used = await self._once_more(hold, used)
         self._refuse(hold, used)
         self._open[hold.id] = hold
         return _left(hold.items, used, held=True)
+
+    async def _once_more(self, hold: Hold, used: Used) -> Used:
+        """What a process holds that died a moment ago is nobody's any more; looked for once, however many are refused."""
+        if self._tended_at + TEND_SECONDS > monotonic():
+            return used
+        self._tended_at = monotonic()
+        await self.tend()
+        return await self._asked(lambda counters: counters.reserve(hold))
 
     def _refuse(self, hold: Hold, used: Used) -> None:
         refused = spent(hold.items, used)
@@ -242,24 +258,40 @@ class Gate:
         """Of whoever counts now. Whoever begins to is told first what is held, and makes its counters anew."""
         if self._shared is not None and self._away_until <= monotonic():
             try:
-                await self._begin(self._shared)
-                try:
-                    return await question(self._shared)
-                except Forgotten:
-                    await self._shared.adopt(self._owner, list(self._open.values()), anew=False)
-                    return await question(self._shared)
+                return await self._of_shared(self._shared, question)
+            except CountersSlow as error:
+                # The others may well go on counting there, and two would count by halves.
+                if self._slow_since is None:
+                    self._slow_since = monotonic()
+                if self._slow_since + SLOW_SECONDS > monotonic():
+                    raise
+                self._leave(error)
             except StreamsUnavailable as error:
-                log.warning("quotas_counted_by_the_database", reason=error.message)
-                self._away_until = monotonic() + AWAY_SECONDS
+                self._leave(error)
         await self._begin(self._store_counters)
         return await question(self._store_counters)
+
+    async def _of_shared(self, shared: Counters, question: Callable[[Counters], Awaitable[T]]) -> T:
+        await self._begin(shared)
+        try:
+            answer = await question(shared)
+        except Forgotten:
+            await shared.adopt(self._owner, list(self._open.values()), anew=False)
+            answer = await question(shared)
+        self._slow_since = None
+        return answer
+
+    def _leave(self, error: StreamsUnavailable) -> None:
+        log.warning("quotas_counted_by_the_database", reason=error.message)
+        self._away_until = monotonic() + AWAY_SECONDS
 
     async def _begin(self, counters: Counters) -> None:
         if self._counting is counters:
             return
-        if self._counting is not None:
-            await counters.adopt(self._owner, list(self._open.values()), anew=True)
-        self._counting = counters
+        async with self._beginning:  # or what one has begun to hold, the next would forget again
+            if self._counting is not None and self._counting is not counters:
+                await counters.adopt(self._owner, list(self._open.values()), anew=True)
+            self._counting = counters
 
 
 def _left(items: Sequence[Item], used: Used, *, held: bool) -> Left:

@@ -1,9 +1,13 @@
 """Which processes are alive: each renews a lease, so that the turns of a dead one can be ended by another."""
 
+import asyncio
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import DateTime, Text, func, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.base import Base, Store
@@ -85,3 +89,53 @@ class Processes:
         async with self._store.single() as connection:
             row = (await connection.execute(asked, {"role": role})).one()
         return Seen(row.alive, row.lapsed)
+
+
+_LIVING = text("""
+    SELECT boot_id FROM pilothouse.processes WHERE lease_until > now() OR hashtextextended(boot_id, 0) IN (
+        SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
+            AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+""")
+
+
+class Presence:
+    """Whether processes are really gone, for what must not be given back before: one that is only too busy to renew its lease
+    still has its connection, and on that a lock, which ends with a killed process at once."""
+
+    def __init__(self, store: Store, boot_id: str) -> None:
+        self._store = store.system
+        self._boot_id = boot_id
+        self._connection: AsyncConnection | None = None
+        self._kept = AsyncExitStack()
+        self._opening = asyncio.Lock()
+
+    async def show(self) -> None:
+        """Be seen from now on; asked again, see to it that this is still so. Raises ``DatabaseUnavailable``."""
+        async with self._opening:
+            if self._connection is not None:
+                try:
+                    await self._connection.execute(text("SELECT 1"))
+                except SQLAlchemyError:
+                    await self.hide()
+            if self._connection is None:
+                self._connection = await self._kept.enter_async_context(self._store.single())
+                lock = text("SELECT pg_try_advisory_lock(hashtextextended(:boot_id, 0))")
+                await self._connection.execute(lock, {"boot_id": self._boot_id})
+
+    async def shown(self) -> None:
+        """Be seen, if not yet."""
+        if self._connection is None:
+            await self.show()
+
+    async def living(self) -> set[str]:
+        """Boot ids of processes with a lease or a connection."""
+        async with self._store.single() as connection:
+            return set((await connection.execute(_LIVING)).scalars())
+
+    async def hide(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(SQLAlchemyError):
+                await connection.execute(text("SELECT pg_advisory_unlock_all()"))
+            await self._kept.aclose()

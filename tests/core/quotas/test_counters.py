@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from blocks.valkey import connect
 from blocks.valkey_counters import ValkeyCounters
@@ -23,6 +24,7 @@ from core.store.processes import Processes
 from core.store.quotas import Quotas, StoreCounters
 from core.store.turns import NewTurn, Outcome, Turns
 
+BEGUN: list["Process"] = []
 QUESTION = [{"role": "user", "content": "hello"}]
 
 
@@ -38,6 +40,14 @@ async def valkey(request: pytest.FixtureRequest, valkey_url: str) -> AsyncIterat
     await client.aclose()
 
 
+@pytest.fixture(autouse=True)
+async def ended() -> AsyncIterator[None]:
+    """Every process of a test lets go of its connection."""
+    yield
+    while BEGUN:
+        await BEGUN.pop().gate.aclose()
+
+
 class Process:
     """A process with a gate of its own."""
 
@@ -50,6 +60,7 @@ class Process:
 
     async def begin(self) -> "Process":
         await Processes(self.store).renew(self.id, "api")
+        BEGUN.append(self)
         return self
 
     async def take(self, workspace: str = "default", token: str | None = "t1") -> str | None:
@@ -67,6 +78,12 @@ class Process:
         status = "failed" if failed else "done"
         await self.turns.finish(turn_id, self.id, 1, Outcome(status, message=said, prompt_tokens=tokens))  # type: ignore[arg-type]
         await self.gate.settle(turn_id, turns=int(not failed), tokens=tokens)
+
+
+async def lapse(store: Store, process: Process) -> None:
+    late = text("UPDATE pilothouse.processes SET lease_until = now() - interval '1 minute' WHERE boot_id = :id")
+    async with store.single() as connection:
+        await connection.execute(late, {"id": process.id})
 
 
 async def taken(process: Process, most: int = 40) -> int:
@@ -124,7 +141,11 @@ async def test_what_a_dead_process_held_is_given_back_at_once_when_its_lease_is_
     await dead.end(ended)
     assert await taken(dead) == 2
     assert await taken(living) == 0
-    await Processes(store).leave(dead.id)
+    await lapse(store, dead)
+    living.gate._tended_at = 0.0
+    assert await taken(living) == 0, "it is only too busy to renew its lease: its connection is there"
+    await dead.gate.aclose()
+    living.gate._tended_at = 0.0
     assert await taken(living) == 2, "what ended stays counted"
 
 
