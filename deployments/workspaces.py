@@ -107,6 +107,7 @@ def add(name: Name, who: Who, role: Role = "member", config: Config = None, data
     """Let somebody in, or change their role. Example: pilothouse workspace add research ann@example.com --role admin"""
 
     async def put(store: Store) -> str:
+        await Workspaces(store).known(name)
         user = await Users(store).found(who)
         await Members(store).put(name, user.id, role, whoever())
         return user.login
