@@ -19,23 +19,38 @@ from tests.valkey import ValkeyServer
 pytest_plugins = ["tests.mariadb", "tests.postgres_filled", "tests.prefect_server", "tests.s3", "tests.upstream"]
 
 TOUR = "tests/tour/"
+BUSY = (
+    *(TOUR, "tests/deployments/", "tests/flows/", "tests/api/"),
+    *("tests/blocks/test_models_block.py", "tests/blocks/test_teams.py", "tests/blocks/probes/test_prefect.py"),
+)
+"""Where tests keep the processor busy or need Prefect, the longest files first; all others mostly wait."""
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: most tests wait for servers more than they work."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: half of the workers begin with tests that mostly wait."""
+    return (os.cpu_count() or 1) + 2
 
 
-class Together(LoadFileScheduling):  # type: ignore[misc]
-    """A file is one worker's, whose servers its tests share; the whole tour is, since it takes a whole ``up``."""
+class Mixed(LoadFileScheduling):  # type: ignore[misc]
+    """Every other worker begins with the busy files, the others with the rest: some work at any time, and never too much.
+
+    A file is one worker's, whose servers its tests share; the whole tour is, since it takes a whole ``up``.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return TOUR if nodeid.startswith(TOUR) else nodeid.split("::", 1)[0]
 
+    def _assign_work_unit(self, node: object) -> None:
+        busy = self.nodes.index(node) % 2 == 0
+        wanted = next((scope for scope in self.workqueue if scope.startswith(BUSY) == busy), None)
+        if wanted is not None:
+            self.workqueue.move_to_end(wanted, last=False)
+        super()._assign_work_unit(node)
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Mixed:
     """What a worker gets at a time."""
-    return Together(config, log)
+    return Mixed(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -46,11 +61,10 @@ def pytest_collection_finish() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first and the many short ones last, so that no worker is left alone with a long one in the end."""
-    longest = (TOUR, "tests/deployments/", "tests/flows/", "tests/api/")
 
     def place(item: pytest.Item) -> int:
-        last = len(longest) + item.nodeid.startswith("tests/core/")
-        return next((number for number, folder in enumerate(longest) if item.nodeid.startswith(folder)), last)
+        last = len(BUSY) + item.nodeid.startswith("tests/core/")
+        return next((number for number, folder in enumerate(BUSY) if item.nodeid.startswith(folder)), last)
 
     items.sort(key=place)
 
