@@ -1,10 +1,13 @@
-"""A whole service by its commands: backed up, drilled, its data directory deleted, restored from the store, and up again."""
+"""A whole service by its commands: backed up, drilled, its data directory deleted, restored from the store, and up again.
+
+It draws charts on the way: into its data directory, under the address that people use; then into a bucket of MinIO's variables.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from json import loads
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,14 @@ import pytest
 from deployments.engines import noted_engines
 from deployments.secret_files import kept_secret
 from tests.deployments.running_up import RunningUp
+from tests.s3 import S3Server
+from tests.waiting import eventually
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+CHART = {"title": "销量", "xAxis": ["A", "B", "C"], "yAxis": [1, 2, 3], "chartType": "柱状图"}
+CALLER = {"AUTH_TOKEN": "plugin-token"}
+BEHIND = CALLER | {"SITE_URL": "https://ai.example/base/"}
 
 
 class Service:
@@ -39,11 +48,13 @@ class Service:
             url = "{scratch}"
             [sources.never]
             path = "{folder / "absent"}"
+            [sets.whole]
+            sources = ["prefect", "configuration", "pilothouse"]
         """)
         self.up: RunningUp | None = None
 
-    async def start(self) -> httpx.Client:
-        self.up = RunningUp(self.data_dir, "--no-model", "--config", str(self.config))
+    async def start(self, environ: Mapping[str, str]) -> httpx.Client:
+        self.up = RunningUp(self.data_dir, "--no-model", "--config", str(self.config), environ=environ)
         await self.up.until("all parts up", within=150)
         noted = noted_engines(self.data_dir)
         assert noted is not None
@@ -73,14 +84,64 @@ def result(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, A
     return found
 
 
-async def test_a_service_comes_back_from_its_store_alone(service: Service, empty_database_url: str) -> None:
-    with await service.start() as client:
+def state(client: httpx.Client, run: str) -> str:
+    """Of a flow run."""
+    return str(client.get(f"/runs/{run}").json()["state"]["type"])
+
+
+def minio(s3: S3Server, custom: str) -> dict[str, str]:
+    """The variables of MinIO's users; links to files are to begin with ``custom``."""
+    return {
+        "MINIO_ENDPOINT": "127.0.0.1",
+        "MINIO_PORT": str(s3.port),
+        "MINIO_USE_SSL": "false",
+        "MINIO_ACCESS_KEY": s3.user,
+        "MINIO_SECRET_KEY": s3.password,
+        "MINIO_BUCKET": "charts-of-up",
+        "MINIO_CUSTOM_ENDPOINT": f"{custom}/",
+        "PILOTHOUSE_FILES__SET_POLICY": "true",
+    }
+
+
+def drawn(client: httpx.Client) -> str:
+    """The link that FastGPT's chart tool gives."""
+    body = {"toolId": "drawing/baseChart", "inputs": CHART, "systemVar": {}}
+    answer = client.post("/tool/runstream", json=body, headers={"authtoken": CALLER["AUTH_TOKEN"]})
+    frame = loads(answer.text.strip().splitlines()[-1].removeprefix("data: "))
+    link = frame["data"]["output"]["chartUrl"]
+    assert isinstance(link, str)
+    return link
+
+
+def its_link_begins_with_the_address_that_people_use(client: httpx.Client, up: RunningUp) -> None:
+    link = drawn(client)
+    assert link.startswith("https://ai.example/base/files/")
+    assert client.get(f"/files/{link.rpartition('/')[2]}").text.startswith("<")
+    assert not up.line("^files: ")
+
+
+def it_goes_to_the_bucket_and_comes_from_it(client: httpx.Client, up: RunningUp, s3: S3Server, custom: str) -> None:
+    assert up.line("^files: ") == f"files: 127.0.0.1:{s3.port}/charts-of-up from MINIO_ENDPOINT"
+    link = drawn(client)
+    assert link.startswith(f"{custom}/")
+    found = httpx.get(link, trust_env=False, timeout=10)
+    assert (found.status_code, found.headers["content-type"]) == (200, "image/svg+xml")
+    assert found.headers["content-disposition"].startswith("inline; ")
+    assert "销量" in found.text
+    assert client.get(f"/files/{link.rpartition('/')[2]}").content == found.content
+    assert s3.password not in up.said
+
+
+async def test_a_service_comes_back_from_its_store_alone(service: Service, empty_database_url: str, s3: S3Server) -> None:
+    with await service.start(BEHIND) as client:
+        assert service.up is not None
+        its_link_begins_with_the_address_that_people_use(client, service.up)
         session = client.post("/chat/sessions", json={}).json()["sessionId"]
         run = client.post("/flows/purge_history/runs", json={}).json()["runId"]
-        assert service.command("run", "purge_history").returncode == 0  # one at a time: the first has ended as well
+        await eventually(lambda: state(client, run) == "COMPLETED", 60, "a run is over")
         assert result(service.command("drill", "never", "--json"), 3)["result"] == "nothing_to_drill"
-        saved = {name: service.command("backup", name) for name in ("prefect", "configuration", "pilothouse")}
-        assert {name: done.returncode for name, done in saved.items()} == dict.fromkeys(saved, 0), saved
+        saved = service.command("backup", "whole")
+        assert saved.returncode == 0, saved
 
         drilled = service.command("drill", "pilothouse", "--json")
         assert {key: result(drilled)[key] for key in ("source", "result")} == {"source": "pilothouse", "result": "good"}
@@ -95,7 +156,6 @@ async def test_a_service_comes_back_from_its_store_alone(service: Service, empty
         token = client.headers["Authorization"].removeprefix("Bearer ")
     with psycopg.connect(empty_database_url) as connection:
         assert connection.execute("SELECT id FROM pilothouse.sessions").fetchall() == [(session,)]
-    assert service.up is not None
     assert service.up.interrupt() == 0
     shutil.rmtree(service.data_dir)
 
@@ -106,9 +166,11 @@ async def test_a_service_comes_back_from_its_store_alone(service: Service, empty
     assert token not in back.stderr + back.stdout
     assert secret not in back.stderr + back.stdout
 
-    with await service.start() as client:
+    custom = f"{s3.url}/charts-of-up"
+    with await service.start(CALLER | minio(s3, custom)) as client:
         assert client.headers["Authorization"] == f"Bearer {token}"
         assert client.get(f"/history/{session}").status_code == 200
-        remembered = client.get(f"/runs/{run}").json()
-        assert remembered["state"]["type"] == "COMPLETED", remembered
+        assert state(client, run) == "COMPLETED"
         assert "good" in service.command("drill", "configuration").stdout
+        it_goes_to_the_bucket_and_comes_from_it(client, service.up, s3, custom)
+    assert service.up.interrupt() == 0

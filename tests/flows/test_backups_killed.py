@@ -91,7 +91,7 @@ def sql(url: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "bucket"])
 async def test_killed_in_the_middle_it_is_never_good_and_the_next_run_clears_up(
     stage: Stage, backups: Backups, prefect_client: RunningServer, s3: S3Server, kind: str
