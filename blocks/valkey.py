@@ -63,7 +63,7 @@ async def check_server(settings: RedisSettings, ca_file: Path | None = None) -> 
         raise ConfigurationInvalid(f"{shown} refused the user name or password of the Redis URL.") from error
     except NoPermissionError as error:
         raise ConfigurationInvalid(
-            f"{shown}: the user lacks a right; give it ~pilothouse:* +@stream +@keyspace +info."
+            f"{shown}: the user lacks a right; give it ~pilothouse:* +@stream +@keyspace +@string +@hash +@set +@scripting +info."
         ) from error
     except AWAY as error:
         raise StreamsUnavailable(f"Redis or Valkey at {shown} does not answer; is it running and the address right?") from error

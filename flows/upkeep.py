@@ -12,14 +12,16 @@ from prefect.client.orchestration import PrefectClient
 from core.config import Settings, load_settings
 from core.store.audit import Audit
 from core.store.base import Store
+from core.store.rates import Rates
 from core.store.runs import Runs
 from core.store.samples import Samples
 from core.store.services import Sweeps
 from core.store.upkeep import Purged, Upkeep
+from core.store.usage import Usage
 from flows.run_audit import told
 from tasks.retrying import NOWHERE
 from tasks.runs import keep_result, report_progress
-from tasks.upkeep import count_idle, drop_lone_task_runs, forget_runs, purge_batch, purge_tool_runs, thin_samples
+from tasks.upkeep import count_idle, drop_lone_task_runs, fold_usage, forget_runs, purge_batch, purge_tool_runs, thin_samples
 
 TASK_RUNS_A_NIGHT = 5_000
 """Prefect deletes a task run in about 40 ms: some minutes."""
@@ -30,6 +32,7 @@ class Parts:
     """What the flow works with."""
 
     settings: Settings
+    store: Store
     upkeep: Upkeep
     runs: Runs
     samples: Samples
@@ -45,7 +48,7 @@ async def opened() -> AsyncIterator[Parts]:
     store = Store.from_settings(settings.database, application="pilothouse flows")
     try:
         async with get_client() as client:
-            yield Parts(settings, Upkeep(store), Runs(store), Samples(store), Sweeps(store), client, Audit(store))
+            yield Parts(settings, store, Upkeep(store), Runs(store), Samples(store), Sweeps(store), client, Audit(store))
     finally:
         await store.aclose()
 
@@ -68,6 +71,7 @@ async def purge_history(dry_run: bool = True) -> dict[str, Any]:
         task_runs = await drop_lone_task_runs(parts.prefect, retention, TASK_RUNS_A_NIGHT, dry_run)
         if not dry_run:
             await forget_runs(parts.upkeep, retention)
+            await fold_usage(Usage(parts.store, parts.settings.timezone), Rates(parts.store), parts.settings.timezone)
             while await purge_tool_runs(parts.upkeep, retention):
                 pass
             while await thin_samples(parts.samples, parts.sweeps, parts.settings.sweeps):

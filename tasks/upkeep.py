@@ -10,10 +10,13 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterEndTime, 
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.exceptions import ObjectNotFound
 
+from core.quotas.limits import clock, span
 from core.settings_services import SweepSettings
+from core.store.rates import Rates
 from core.store.samples import Samples
 from core.store.services import Sweeps
 from core.store.upkeep import Purged, Upkeep
+from core.store.usage import Usage
 from tasks.retrying import retried
 
 AT_ONCE = 4
@@ -44,6 +47,13 @@ async def purge_tool_runs(upkeep: Upkeep, days: float) -> int:
 async def forget_runs(upkeep: Upkeep, days: float) -> int:
     """Delete trigger keys and results of runs older than ``days``."""
     return await upkeep.forget_runs(days)
+
+
+@retried
+async def fold_usage(usage: Usage, rates: Rates, zone: str) -> int:
+    """Add up the ledger's lines of all days before yesterday, and forget old windows of rates."""
+    await rates.forget()
+    return await usage.fold(span("day", clock(zone) - timedelta(days=1))[0])
 
 
 @retried
