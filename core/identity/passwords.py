@@ -51,6 +51,11 @@ class Passwords:
             return False
         return await self._beside(lambda: self._verified(password, hashed or self._nobodys)) and hashed is not None
 
+    def require_room(self) -> None:
+        """Raises ``TooManyAttempts`` where so many logins wait that another one would wait for long."""
+        if self._asked >= WAITING:
+            raise TooManyAttempts("Too many people log in at this moment: try again in some seconds.", retry_after=5)
+
     def is_old(self, hashed: str) -> bool:
         """Whether it was made with other parameters than today's, and should be made anew at the next login."""
         return self._hasher.check_needs_rehash(hashed)
@@ -66,8 +71,7 @@ class Passwords:
             return False
 
     async def _beside(self, work: Callable[[], T]) -> T:
-        if self._asked >= WAITING:
-            raise TooManyAttempts("Too many people log in at this moment: try again in some seconds.", retry_after=5)
+        self.require_room()
         self._asked += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -129,6 +129,7 @@ class SigningIn:
         name = username.strip().lower()[:254]
         if not name or "\0" in name:
             raise Unauthorized(WRONG)
+        self.passwords.require_room()
         here, account, anywhere = f"{name} from {address}", f"account {name}", f"address {address}"
         until, guessed = await self._guesses.blocked([here, account, anywhere])
         if until is not None:
@@ -155,6 +156,7 @@ class SigningIn:
             return known
         user = await self.who(username, password, address)
         if self._basic.is_news(user.id, address):
+            await self._users.logged_in(user.id)
             await self._keep(_entry("login", "success", user, address, kind="basic"))
         standing = await self._standing_of(user)
         self._basic.put(key, standing, local=user.source == LOCAL)
@@ -225,8 +227,8 @@ class SigningIn:
             user, hashed = found or (None, None)
             if not await self.passwords.matches(password, hashed) or user is None or hashed is None:
                 return None
-            again = await self.passwords.hash(password) if self.passwords.is_old(hashed) else None
-            await self._users.logged_in(user.id, again)
+            if self.passwords.is_old(hashed):
+                await self._users.logged_in(user.id, await self.passwords.hash(password))
             return user
         for directory in self._directories:
             if password and (person := await directory.person(name, password)) is not None:

@@ -66,6 +66,8 @@ _START = text("""
     WITH login AS (
         INSERT INTO pilothouse.logins (id, user_id, kind, address, agent, expires_at)
         VALUES (:id, :user, :kind, :address, :agent, now() + make_interval(secs => :lasts)) RETURNING id
+    ), seen AS (
+        UPDATE pilothouse.users SET last_login_at = now() WHERE id = :user
     )
     INSERT INTO pilothouse.login_tokens (hash, login_id) SELECT :hash, id FROM login
 """)
