@@ -40,6 +40,7 @@ from core.config import Settings
 from core.tools.configured import shelf_for
 
 TITLE = "Pilothouse"
+LIMIT_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 READ = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
 """Standard headers that pages of other origins may send, besides ours."""
 
@@ -85,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         allow_credentials="*" not in settings.cors_origins,
         allow_methods=["*"],
         allow_headers=[*READ, "X-Session-Id", "X-Request-Id", "X-Workspace"],
-        expose_headers=["X-Turn-Id", "X-Flow-Run-Id", "X-Request-Id", "Retry-After"],
+        expose_headers=["X-Turn-Id", "X-Flow-Run-Id", "X-Request-Id", "Retry-After", *LIMIT_HEADERS],
     )
     app.add_middleware(Audited)
     app.add_middleware(Requests, chat=settings.chat, prefix=settings.api_prefix)

@@ -113,6 +113,7 @@ _EN: Mapping[str, str] = {
     "json": "The same for programs",
     "log_out": "Log out",
     "state": "State",
+    "door_usage": "Usage and quotas",
     "door_docs": "API documentation",
     "away": "The database does not answer, so nothing can be shown. This page tries again by itself.",
 }
@@ -220,6 +221,7 @@ _ZH: Mapping[str, str] = {
     "json": "程序接口",
     "log_out": "退出登录",
     "state": "状态",
+    "door_usage": "用量与配额",
     "door_docs": "API 文档",
     "away": "数据库没有响应，暂时无法显示。本页会自动重试。",
 }
