@@ -32,7 +32,7 @@ class NewToken(BaseModel):
 
 @router.get("", summary="Tokens without their secrets, newest first")
 async def tokens(
-    parts: TheParts, caller: Caller, workspace: Annotated[str | None, Query(max_length=39)] = None
+    parts: TheParts, caller: Caller, workspace: Annotated[str | None, Query(pattern=rf"^{NAME.pattern}$")] = None
 ) -> dict[str, Any]:
     """Revoked and expired ones included. A workspace's administrators see its own, save those of scope `admin`."""
     own = _own(caller) if workspace is None else [within(caller, workspace).workspace]
