@@ -11,7 +11,7 @@ from api.pages.usage import HEADERS, UsageLook, UsageView, usage_page
 from api.parts import Parts, TheParts
 from api.status_page import Visitor, who_is_shown
 from core.errors import Forbidden
-from core.quotas.gate import Standing
+from core.quotas.counting import Standing
 from core.status.words import language_of
 from core.store.access import Principal
 from core.store.usage import BY, By, Usage

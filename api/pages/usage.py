@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from api.pages import rendering
 from api.pages.rendering import Theme
 from core.charts.chart import Picture
-from core.quotas.gate import Standing
+from core.quotas.counting import Standing
 from core.status import words
 from core.status.words import Language
 from core.store.usage import By, Used

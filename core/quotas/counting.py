@@ -65,6 +65,22 @@ class Window:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with a limit of a workspace. ``until``: when it begins anew; None for what does not."""
+
+    workspace: str
+    limit: str
+    most: int
+    used: int
+    until: datetime | None
+    origin: str
+
+    @property
+    def left(self) -> int:
+        return max(0, self.most - self.used)
+
+
 class CountersSlow(StreamsUnavailable):
     """Whoever counts did not answer in time, which does not say that it is away."""
 

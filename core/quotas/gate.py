@@ -13,7 +13,7 @@ import structlog
 from core.errors import DatabaseUnavailable, PilothouseError, QuotaSpent, RateExceeded, StreamsUnavailable
 from core.history import tokens_of
 from core.ids import new_id
-from core.quotas.counting import Counters, CountersSlow, Forgotten, Hold, Item, Metric, Used, Window, spent
+from core.quotas.counting import Counters, CountersSlow, Forgotten, Hold, Item, Metric, Standing, Used, Window, spent
 from core.quotas.limits import Limits, clock, limits_of
 from core.settings_quotas import QuotaSettings, Rate
 from core.store.access import Principal
@@ -47,22 +47,6 @@ class Left:
     most: int
     left: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How it stands with a limit of a workspace. ``until``: when it begins anew; None for what does not."""
-
-    workspace: str
-    limit: str
-    most: int
-    used: int
-    until: datetime | None
-    origin: str
-
-    @property
-    def left(self) -> int:
-        return max(0, self.most - self.used)
 
 
 class Shared(Counters, Protocol):
