@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends
 
 from api.auth import require
 from api.parts import TheParts
+from core.alerts.routing import hidden_channels
 from core.settings_alerts import ChannelSettings
 from core.store.access import Principal
 from core.store.notices import Notices, Outbox
-from core.workspaces import DEFAULT
 
 router = APIRouter(prefix="/channels", tags=["alerts"])
 Reader = Annotated[Principal, Depends(require("read"))]
@@ -21,11 +21,8 @@ async def list_channels(caller: Reader, parts: TheParts) -> dict[str, Any]:
     """Each configured channel with what waits for it, what was given up in the last day, and the last trouble. Never its URL.
     Workspaces but the default one see those that take alerts of theirs."""
     found = {outbox.channel: outbox for outbox in await Notices(parts.store).outboxes()}
-    seen = {
-        name: each
-        for name, each in parts.settings.channels.items()
-        if caller.workspace == DEFAULT or not each.workspaces or caller.workspace in each.workspaces
-    }
+    hidden = hidden_channels(caller.workspace, parts.settings.channels)
+    seen = {name: each for name, each in parts.settings.channels.items() if name not in hidden}
     return {"channels": [_shown(name, each, found.get(name)) for name, each in seen.items()]}
 
 

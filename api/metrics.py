@@ -27,11 +27,12 @@ from core.status.view import STATES, BackupView, SweepView
 from core.store.access import Principal
 from core.store.deliveries import open_alerts
 from core.store.model_figures import Figures, ModelFigures
-from core.store.notices import Notices, Outbox
+from core.store.notices import Outbox
 from core.store.service_history import Brief, ServiceHistory
 from core.tools.running import RunningCall
+from core.topology.ours import hidden_from
 from core.turns import RunningTurn
-from core.workspaces import DEFAULT, EVERY, enter
+from core.workspaces import DEFAULT, EVERY, current_workspace, enter
 
 router = APIRouter(tags=["health"])
 SERVICES = 10_000
@@ -112,12 +113,13 @@ async def facts_of(parts: Parts, status: Status) -> Facts:
     """Raises ``DatabaseUnavailable``."""
     now = datetime.now(UTC)
     history = ServiceHistory(parts.store)
+    hidden = hidden_from(current_workspace(), parts.settings)
     return Facts(
-        services=await history.brief(SERVICES),
+        services=[each for each in await history.brief(SERVICES) if f"{each.topology}/{each.name}" not in hidden],
         platforms={name: {str(state): count for state, count in of.items()} for name, of in (await history.counts()).items()},
         sweep=await status.sweep(now),
         alerts=await open_alerts(parts.store),
-        outboxes=await Notices(parts.store).outboxes(),
+        outboxes=await status.outboxes(),
         backups=await status.backups(now),
         models=await ModelFigures(parts.store).since(now - timedelta(seconds=parts.settings.model_watch.window)),
         now=now,

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from core.settings_alerts import ChannelSettings
 from core.settings_services import Severity
+from core.workspaces import DEFAULT, EVERY
 
 RANKS: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
 
@@ -32,6 +33,13 @@ class Subject(Protocol):
 def routed(alert: Subject, channels: Mapping[str, ChannelSettings]) -> tuple[str, ...]:
     """The names of the channels that want it, in the order in which they are configured."""
     return tuple(name for name, channel in channels.items() if _wants(channel, alert))
+
+
+def hidden_channels(workspace: str, channels: Mapping[str, ChannelSettings]) -> frozenset[str]:
+    """Names of channels that take no alert of that workspace. The default one's people see all."""
+    if workspace in (EVERY, DEFAULT):
+        return frozenset()
+    return frozenset(name for name, channel in channels.items() if not fits(workspace, channel.workspaces))
 
 
 def fits(value: str, patterns: Iterable[str]) -> bool:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from core.alerts.routing import hidden_channels
 from core.alerts.silencing import Silence
-from core.backups.sources import units_of
+from core.backups.sources import sources_of, units_of
 from core.config import Settings
 from core.status import assembling
 from core.status.model_view import ModelViews
@@ -15,13 +16,13 @@ from core.store.alerts import AlertRecord, Alerts
 from core.store.backup_freshness import freshness
 from core.store.base import Store
 from core.store.deliveries import deliveries
-from core.store.notices import Notices
+from core.store.notices import Notices, Outbox
 from core.store.service_history import Listed, ServiceHistory
 from core.store.services import Sweeps
 from core.store.silences import Silences
 from core.sweeps.observation import State
 from core.topology.ours import NAME, NETWORK, hidden_from
-from core.workspaces import current_workspace
+from core.workspaces import EVERY, current_workspace
 
 PROBER = f"{NAME}/{NETWORK}"
 """The service that is down while this machine has no network."""
@@ -61,24 +62,22 @@ class Status:
         found, page = await self._listed(platform, number, listed, counts={name: sum(of.values()) for name, of in counts.items()})
         histories = await self._history.histories([each.state.key for each in found] if history else [], now)
         hidden = hidden_from(current_workspace(), self._settings)
-        found = [each for each in found if each.state.key not in hidden]
-        services = [assembling.service_view(each, histories.get(each.state.key), flapping) for each in found]
-        roots = [assembling.service_view(each, None, flapping) for each in await self._history.troubles(TROUBLES)]
-        roots = [root for root in roots if root.key not in hidden]
-        dragged = await self._history.folded([root.key for root in roots], FOLDED)
-        dragged = [each for each in dragged if each.state.key not in hidden]
+        services = assembling.service_views(found, flapping, hidden, histories)
+        roots = assembling.service_views(await self._history.troubles(TROUBLES), flapping, hidden)
+        folded = await self._history.folded([root.key for root in roots], FOLDED)
+        dragged = assembling.service_views(folded, flapping, hidden)
         under = await self._history.folded_counts()
         return StatusView(
             now=now,
             sweep=replace(await self.sweep(now), online=all(root.key != PROBER for root in roots)),
-            troubles=assembling.troubles(roots, [assembling.service_view(each, None, flapping) for each in dragged], under),
+            troubles=assembling.troubles(roots, dragged, under),
             more_troubles=max(0, under.get("", 0) - len(roots)),
             platforms=tuple([await self._platform(name, of, services, flapping) for name, of in counts.items()]),
             alerts=alerts,
             silences=tuple(assembling.silence_view(each) for each in silences),
             windows=tuple(assembling.window_view(each) for each in await self._history.maintained(SILENCES)),
             backups=await self.backups(now),
-            channels=tuple(assembling.channel_view(each) for each in await Notices(self._store).outboxes()),
+            channels=tuple(assembling.channel_view(each) for each in await self.outboxes()),
             models=await self._models.now(),
             page=page,
         )
@@ -103,7 +102,8 @@ class Status:
         drawn = here
         if here and len(here) < sum(counts.values()):
             known = await self._history.listed(DRAWN_FROM, 0, name, worst_first=True)
-            drawn = [assembling.service_view(each, None, flapping) for each in known]
+            hidden = hidden_from(current_workspace(), self._settings)
+            drawn = assembling.service_views(known, flapping, hidden)
         return assembling.platform_view(name, counts, here, drawn)
 
     async def _alerts(self, silences: Sequence[Silence], now: datetime) -> tuple[tuple[AlertView, ...], set[str]]:
@@ -118,9 +118,15 @@ class Status:
         last = await Sweeps(self._store).last()
         return assembling.sweep_view(last, self._settings.sweeps.interval, now, self._started)
 
+    async def outboxes(self) -> list[Outbox]:
+        """What waits for each channel, of those that take alerts of the workspace whose work is done."""
+        hidden = hidden_channels(current_workspace(), self._settings.channels)
+        return [each for each in await Notices(self._store).outboxes() if each.channel not in hidden]
+
     async def backups(self, now: datetime) -> tuple[BackupView, ...]:
-        """Every source that is saved, by name."""
+        """Every source that is saved, by name; of the workspace alone whose work is done."""
         settings = self._settings
-        schedules = {source: unit.schedule for unit in units_of(settings) for source in unit.sources}
+        own = {name for name, each in sources_of(settings).items() if current_workspace() in (EVERY, each.workspace)}
+        schedules = {source: unit.schedule for unit in units_of(settings) for source in unit.sources if source in own}
         grace = timedelta(hours=settings.backups.grace_hours)
         return assembling.backup_views(await freshness(self._store), schedules, grace, settings.timezone, now)

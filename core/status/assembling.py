@@ -1,6 +1,7 @@
 """What the stores know, put together for the page: pure, so that every case of it can be shown."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from core.alerts.silencing import Silence, silenced
@@ -25,6 +26,7 @@ from core.store.notices import Outbox
 from core.store.service_history import History, Listed
 from core.store.services import SweepRecord
 from core.sweeps.observation import State
+from core.sweeps.service import Key
 
 DRAWN = 60
 """Services of a platform that are drawn in full; of a larger one only troubles and what they touch."""
@@ -58,6 +60,23 @@ def service_view(listed: Listed, history: History | None, flapping: Collection[s
         latency=past.latency,
         days=past.days,
     )
+
+
+def service_views(
+    found: Iterable[Listed], flapping: Collection[str], hidden: Collection[str], histories: Mapping[Key, History] | None = None
+) -> list[ServiceView]:
+    """As they are shown to somebody who may not see those ``hidden``, also not as what another one needs."""
+    views = (service_view(each, (histories or {}).get(each.state.key), flapping) for each in found)
+    return [
+        replace(
+            view,
+            root="" if view.root in hidden else view.root,
+            needs=tuple(name for name in view.needs if name not in hidden),
+            hints=tuple(name for name in view.hints if name not in hidden),
+        )
+        for view in views
+        if view.key not in hidden
+    ]
 
 
 def troubles(roots: Iterable[ServiceView], folded: Iterable[ServiceView], counts: Mapping[str, int]) -> tuple[Trouble, ...]:

@@ -246,12 +246,18 @@ async def filled(people: Peopled) -> dict[str, str]:
                 " VALUES (%s, 'their-files', 'folder', 'good', now(), %s)",
                 (backup, THEIRS),
             )
+            for name, needs in (("backup-their-files", []), ("flow-backup", ["backup-their-files"])):
+                connection.execute(
+                    "INSERT INTO pilothouse.service_states (topology, name, kind, state, since, checked_at, depends_on)"
+                    " VALUES ('pilothouse', %s, 'backup', 'down', now(), now(), %s) ON CONFLICT DO NOTHING",
+                    (name, needs),
+                )
 
         async def tracked() -> str | None:
             said = await chat.turn(turn)
             return said["flowRunId"] if said["tracked"] else None
 
-        run = await eventually(tracked, 30, "the turn is known to Prefect")
+        run = await eventually(tracked, 60, "the turn is known to Prefect")
     ids = {"session_id": chat.id, "turn_id": turn, "run_id": str(run), "alert_id": alert.json()["id"], "workspace": THEIRS}
     return ids | {"silence_id": silence.json()["id"], "token_id": token.json()["id"], "backup_id": backup}
 
@@ -334,6 +340,7 @@ async def test_no_list_holds_anything_of_anothers(people: Peopled, theirs: dict[
     async with people.client(f"{THEIRS} admin") as owner:
         shown = "".join([(await asked(owner, rule, {})).text for rule in ASKED if rule.method == "GET" and not rule.names])
     assert {name for name, value in ids.items() if value not in shown} <= {"turn_id", "run_id"}, "their own do see them"
+    assert all(name in shown for name in ("backup-their-files", "their-channel", "a title of theirs"))
     for caller in (f"{MINE} admin", "default operator"):
         async with people.client(caller) as client:
             for rule in ASKED:
@@ -341,6 +348,8 @@ async def test_no_list_holds_anything_of_anothers(people: Peopled, theirs: dict[
                     text = (await asked(client, rule, {})).text
                     assert [name for name, value in ids.items() if value in text] == [], (caller, rule.path)
                     assert "of theirs" not in text, (caller, rule.path)
+                    named = re.findall(".{80}their-(?:files|channel).{80}", text)
+                    assert caller.startswith("default") or named == [], rule.path
 
 
 async def test_nobody_begins_flows_for_what_is_anothers(people: Peopled, theirs: dict[str, str]) -> None:
