@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, Request
 from api.auth import require
 from api.problems import install
 from core.store.access import Principal
+from tests.api.boundless import Boundless
 
 
 class KnownTokens:
@@ -22,7 +23,7 @@ class KnownTokens:
 
 def an_app() -> FastAPI:
     app = FastAPI()
-    app.state.parts = SimpleNamespace(tokens=KnownTokens())
+    app.state.parts = SimpleNamespace(tokens=KnownTokens(), gate=Boundless())
     install(app)
 
     @app.get("/chat")

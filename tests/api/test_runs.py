@@ -24,6 +24,7 @@ from flows import following
 from flows.catalogue import deployable
 from flows.prefect_link import PrefectLink
 from flows.runs import FlowRuns
+from tests.api.boundless import Boundless
 from tests.prefect_server import RunningServer, ServedFlows
 from tests.waiting import eventually
 
@@ -48,7 +49,9 @@ async def an_api(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
         app = FastAPI()
-        app.state.parts = SimpleNamespace(settings=settings, tokens=KnownTokens(), runs=runs, link=link)
+        app.state.parts = SimpleNamespace(
+            settings=settings, store=store, tokens=KnownTokens(), runs=runs, link=link, gate=Boundless()
+        )
         install(app)
         app.include_router(runs_module.flows)
         app.include_router(runs_module.runs)

@@ -22,6 +22,7 @@ from core.store.access import Principal
 from core.tools.calls import CallResult, ToolCall
 from core.tools.shelf import Shelf
 from core.tools.tool import Output, Tool, Toolset, Words
+from tests.api.boundless import Boundless
 from tests.waiting import eventually
 
 Behaviour = Callable[[ToolCall], Awaitable[Mapping[str, Any]]]
@@ -104,7 +105,7 @@ async def bare(behaviour: Behaviour, **settings: Any) -> AsyncGenerator[Bare, No
     app = FastAPI()
     calls = Calls(behaviour)
     models = Models.from_settings(tree)
-    app.state.parts = SimpleNamespace(tokens=ByScope(), tool_calls=calls, models=models, settings=tree)
+    app.state.parts = SimpleNamespace(tokens=ByScope(), tool_calls=calls, models=models, settings=tree, gate=Boundless())
     problems.install(app, tree.api_prefix)
     serving.install(app, APIRouter(), tree, SHELF)
     app.add_middleware(Requests, chat=tree.chat, prefix=tree.api_prefix)
