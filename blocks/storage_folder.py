@@ -72,7 +72,7 @@ class ObjectFolder(Block):
         path = self._path(key)
         if path is None:
             raise InputInvalid("A key has parts between slashes, none of them hidden, empty or over 200 characters.")
-        beginning = asyncio.ensure_future(asyncio.to_thread(self._begin, path))
+        beginning = asyncio.get_running_loop().run_in_executor(None, self._begin, path)
         try:
             begun = await asyncio.shield(beginning)
         except asyncio.CancelledError:  # the thread goes on
@@ -96,7 +96,7 @@ class ObjectFolder(Block):
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """See ``ObjectStore.read``."""
         left = float("inf") if end is None else end - start
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open, key, start, int(min(CHUNK, left))))
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open, key, start, int(min(CHUNK, left)))
         try:
             file, chunk = await asyncio.shield(opening)
         except asyncio.CancelledError:  # the thread goes on
@@ -246,7 +246,7 @@ def _finish(begun: _Begun, path: Path, noted: Mapping[str, str]) -> int:
 
 
 def _abandon_later(beginning: "asyncio.Future[_Begun]") -> None:
-    if beginning.exception() is None:
+    if not beginning.cancelled() and beginning.exception() is None:
         _abandon(beginning.result())
 
 

@@ -127,6 +127,8 @@ async def mongo_stand_in() -> AsyncGenerator[MongoState, None]:
         with suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 length, request, _, kind = struct.unpack("<iiii", await reader.readexactly(16))
+                if kind not in {OP_QUERY, OP_MSG}:  # as mongod hangs up on whoever wants to speak TLS
+                    break
                 body = await reader.readexactly(length - 16)
                 if kind == OP_QUERY:
                     document = body[body.index(b"\0", 4) + 9 :]
