@@ -124,9 +124,9 @@ def _drained(connection: Outbox, channels: int) -> bool:
 
 
 def _given_up(connection: Outbox, channel: str) -> set[int]:
-    """What was refused for good, which is kept with the reason."""
+    """What was refused for good, which is kept with the reason; nothing, where its sender was killed before it heard of that."""
     question = b"SELECT body ->> 'title', error FROM pilothouse.notices WHERE status = 'given_up' AND channel = %s"
     found = connection.execute(question, [channel]).fetchall()
-    assert {error["code"] for _, error in found} == {"channel_refused"}
+    assert {error["code"] for _, error in found} <= {"channel_refused"}
     assert "http" not in json.dumps([error for _, error in found]).replace("HTTP", "")
     return {int(title[8:12]) for title, _ in found}
