@@ -93,6 +93,10 @@ _STANDS = text("""
     WHERE l.id = :login AND l.ended_at IS NULL AND l.expires_at > now() AND NOT u.disabled
         AND (CAST(:hash AS bytea) IS NULL OR EXISTS (SELECT FROM pilothouse.login_tokens WHERE hash = :hash AND login_id = l.id))
 """)
+_BLOCKED = text("""
+    SELECT max(blocked_until) FILTER (WHERE blocked_until > now()), coalesce(bool_or(key = :first), false)
+    FROM pilothouse.login_failures WHERE key = ANY(:keys)
+""")
 _WRONG = text("""
     INSERT INTO pilothouse.login_failures AS f (key, failures, at) VALUES (:key, 1, now())
     ON CONFLICT (key) DO UPDATE SET
@@ -218,12 +222,8 @@ class Guesses:
 
     async def blocked(self, keys: list[str]) -> tuple[datetime | None, bool]:
         """Until when all of them have to wait, None when none has to; and whether anybody has guessed at the first at all."""
-        asked = text(
-            "SELECT max(blocked_until) FILTER (WHERE blocked_until > now()), coalesce(bool_or(key = :first), false)"
-            " FROM pilothouse.login_failures WHERE key = ANY(:keys)"
-        )
         async with self._store.single() as connection:
-            until, guessed = (await connection.execute(asked, {"keys": keys, "first": keys[0]})).one()._tuple()
+            until, guessed = (await connection.execute(_BLOCKED, {"keys": keys, "first": keys[0]})).one()._tuple()
         return until, guessed
 
     async def wrong(self, limits: dict[str, int]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Boolean, DateTime, Text, UniqueConstraint, func, insert, select, text, update
+from sqlalchemy import Boolean, DateTime, Text, UniqueConstraint, bindparam, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -60,6 +60,7 @@ _MET = text("""
         SET email = EXCLUDED.email, name = EXCLUDED.name, role = EXCLUDED.role, last_login_at = now()
     RETURNING id, source, login, email, name, role, disabled, created_at, last_login_at
 """)
+_WITH_PASSWORD = select(*SHOWN, UserRow.password).where(UserRow.source == LOCAL, UserRow.login == bindparam("login"))
 _END_ALL = text("UPDATE pilothouse.logins SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
 _ADMINS = select(func.count()).select_from(UserRow).where(UserRow.role == "admin", UserRow.disabled.is_(False))
 
@@ -96,9 +97,8 @@ class Users:
 
     async def with_password(self, login: str) -> tuple[User, str | None] | None:
         """The local account of that login, and the hash of its password."""
-        wanted = select(*SHOWN, UserRow.password).where(UserRow.source == LOCAL, UserRow.login == login.strip().lower())
         async with self._store.single() as connection:
-            row = (await connection.execute(wanted)).one_or_none()
+            row = (await connection.execute(_WITH_PASSWORD, {"login": login.strip().lower()})).one_or_none()
         return None if row is None else (_user(row._tuple()[:-1]), row.password)
 
     async def get(self, user_id: str) -> User:
