@@ -61,7 +61,7 @@ def told(attempts: Sequence[Attempt]) -> list[dict[str, Any]] | None:
     return [each.told() for each in attempts] or None
 
 
-def tokens_of(usage: Mapping[str, Any] | None) -> int | None:
+def answer_tokens(usage: Mapping[str, Any] | None) -> int | None:
     """Tokens that a model said, as its server counts them."""
     said = (usage or {}).get("completion_tokens")
     return said if isinstance(said, int) and said >= 0 else None

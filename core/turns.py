@@ -14,7 +14,7 @@ import structlog
 from core.conversation import Candidate, Message
 from core.errors import DatabaseUnavailable, PilothouseError, ProviderUnavailable, TurnInterrupted, told
 from core.markdown import without_pictures
-from core.model_calls import milliseconds, tokens_of
+from core.model_calls import answer_tokens, milliseconds
 from core.model_calls import told as told_attempts
 from core.models import without_notice
 from core.reading import Reading
@@ -229,7 +229,7 @@ class RunningTurn:
             attempts=told_attempts(self._reading.attempts(failure.code if failure and status == "failed" else None)),
             model_first_ms=milliseconds(self._reading.pace.first),
             model_ms=milliseconds(self._reading.pace.speaking or None),
-            model_tokens=tokens_of(said.usage),
+            model_tokens=answer_tokens(said.usage),
             prompt_tokens=self._reading.tokens.prompt,
             completion_tokens=self._reading.tokens.completion,
         )

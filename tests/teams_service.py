@@ -51,6 +51,8 @@ class Teams:
     asked: list[tuple[float, int]] = field(default_factory=list)
     """Each request's time and the status that it got (0: none)."""
     bodies: list[bytes] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    """What went wrong with each of them, as in ``script``."""
     paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     gone: Event = field(default_factory=Event)
@@ -78,6 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.teams.headers.append(dict(self.headers))
             self.teams.bodies.append(body)
             step = self.teams.script.popleft() if self.teams.script else "ok"
+            self.teams.steps.append(step)
         if step == "cut":
             self._note(0)
             self.connection.shutdown(socket.SHUT_RDWR)

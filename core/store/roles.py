@@ -16,13 +16,13 @@ from core.store.schema import LOCK
 
 log = structlog.get_logger(__name__)
 
-# A table with row-level security is one for requests, and they add to the audit log; everything else is the system's alone.
+# A table with row-level security is one for requests; everything else is the system's alone.
 _MISSING = """
     SELECT NOT EXISTS (
         SELECT FROM pg_class t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS may
         WHERE t.relnamespace = 'pilothouse'::regnamespace AND t.relkind IN ('r', 'p')
             AND NOT (has_table_privilege(%(system)s, t.oid, may)
-                AND has_table_privilege(%(requests)s, t.oid, may) = (t.relrowsecurity OR t.relname = 'audit' AND may = 'INSERT')))
+                AND has_table_privilege(%(requests)s, t.oid, may) = t.relrowsecurity))
 """
 _APART = """
     SELECT relname FROM pg_class WHERE relnamespace = 'pilothouse'::regnamespace AND relkind IN ('r', 'p') AND relrowsecurity
@@ -103,7 +103,6 @@ def _make(connection: psycopg.Connection, names: tuple[str, str], secret: str) -
             "GRANT USAGE ON SCHEMA {schema} TO {requests}, {system}",
             "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {requests}",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {requests}",
-            "GRANT INSERT ON {schema}.audit TO {requests}",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {system}",
         ):
             connection.execute(sql.SQL(statement).format(**given, tables=tables))

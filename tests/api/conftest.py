@@ -11,7 +11,7 @@ import pytest
 
 from deployments.postgres import EmbeddedPostgres
 from tests.api.peopled import Peopled, peopled
-from tests.api.serving import Chat, Served, beside, launched, provider
+from tests.api.serving import ADMIN, PASSWORD, Chat, Served, beside, launched, provider
 from tests.prefect_server import RunningServer
 from tests.upstream import FakeUpstream
 
@@ -56,6 +56,18 @@ def people(
     folder = tmp_path_factory.mktemp("people")
     with peopled(postgres, template_database, folder, standing_upstream.base_url, prefect_server.api_url) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def administered(
+    postgres: EmbeddedPostgres, template_database: str, standing_upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """An API of a file's own, with a first administrator and without Prefect."""
+    environment = {"ADMIN_EMAIL": ADMIN, "ADMIN_PASSWORD": PASSWORD}
+    providers = {"fake": provider(standing_upstream.base_url)}
+    folder = tmp_path_factory.mktemp("api")
+    with launched(postgres, template_database, folder, providers, environment=environment) as api:
+        yield api
 
 
 @pytest.fixture

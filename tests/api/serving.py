@@ -29,6 +29,8 @@ from tests.prefect_server import free_port
 from tests.upstream import KEY
 
 T = TypeVar("T")
+ADMIN, PASSWORD = "ann@example.com", "correct horse battery"
+"""Whom an API of ``administered`` lets in."""
 START = 60.0
 MODELS = (
     "plain",

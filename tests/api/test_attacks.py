@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +13,17 @@ import pytest
 from api.app import create_app
 from api.auth import COOKIE, SAFE
 from core.config import Settings
-from deployments.postgres import EmbeddedPostgres
-from tests.api.serving import Chat, Served, launched, provider
+from tests.api.serving import ADMIN, PASSWORD, Chat, Served
 from tests.audit_rows import Row, audit_rows
-from tests.upstream import FakeUpstream
 
-ADMIN, PASSWORD = "ann@example.com", "correct horse battery"
 OURS, OTHERS = {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "cross-site"}
 OWN_WORD = {"/auth/login", "/auth/refresh"}
 """Paths that take no cookie: what they believe is in their body."""
 
 
 @pytest.fixture(scope="module")
-def served(
-    postgres: EmbeddedPostgres, template_database: str, standing_upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    environment = {"ADMIN_EMAIL": ADMIN, "ADMIN_PASSWORD": PASSWORD}
-    providers = {"fake": provider(standing_upstream.base_url)}
-    folder = tmp_path_factory.mktemp("api")
-    with launched(postgres, template_database, folder, providers, environment=environment) as api:
-        yield api
+def served(administered: Served) -> Served:
+    return administered
 
 
 @pytest.fixture

@@ -3,30 +3,19 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
-from deployments.postgres import EmbeddedPostgres
-from tests.api.serving import Chat, Served, launched, provider
-from tests.upstream import FakeUpstream
+from tests.api.serving import ADMIN, PASSWORD, Chat, Served
 from tests.waiting import eventually
-
-ADMIN, PASSWORD = "ann@example.com", "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-def served(
-    postgres: EmbeddedPostgres, template_database: str, standing_upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    environment = {"ADMIN_EMAIL": ADMIN, "ADMIN_PASSWORD": PASSWORD}
-    providers = {"fake": provider(standing_upstream.base_url)}
-    folder = tmp_path_factory.mktemp("api")
-    with launched(postgres, template_database, folder, providers, environment=environment) as api:
-        yield api
+def served(administered: Served) -> Served:
+    return administered
 
 
 async def entries(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:

@@ -18,10 +18,9 @@ from core.ids import new_id
 from core.store.base import Store
 from core.store.users import Users
 from deployments.postgres import EmbeddedPostgres
-from tests.api.serving import Served, beside, launched
+from tests.api.serving import ADMIN, PASSWORD, Served, beside, launched
 
 SECRET = "a secret of this test and of nobody else"
-ADMIN, PASSWORD = "ann@example.com", "correct horse battery"
 
 
 @pytest.fixture(scope="module")

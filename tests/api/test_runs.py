@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from api import runs as runs_module
 from api.problems import install
 from core.config import Settings
+from core.quotas.gate import Gate
 from core.store.access import Principal
 from core.store.base import Store
 from core.store.runs import Runs
@@ -24,7 +25,6 @@ from flows import following
 from flows.catalogue import deployable
 from flows.prefect_link import PrefectLink
 from flows.runs import FlowRuns
-from tests.api.boundless import Boundless
 from tests.prefect_server import RunningServer, ServedFlows
 from tests.waiting import eventually
 
@@ -48,10 +48,10 @@ async def an_api(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
         link = await stack.enter_async_context(PrefectLink.opened())
         runs = FlowRuns(link, Runs(store))
         stack.push_async_callback(runs.aclose)
+        gate = Gate("test", settings.quotas, settings.timezone, store)
+        stack.push_async_callback(gate.aclose)
         app = FastAPI()
-        app.state.parts = SimpleNamespace(
-            settings=settings, store=store, tokens=KnownTokens(), runs=runs, link=link, gate=Boundless()
-        )
+        app.state.parts = SimpleNamespace(settings=settings, store=store, tokens=KnownTokens(), runs=runs, link=link, gate=gate)
         install(app)
         app.include_router(runs_module.flows)
         app.include_router(runs_module.runs)

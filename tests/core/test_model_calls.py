@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import PilothouseError
-from core.model_calls import tokens_of
+from core.model_calls import answer_tokens
 from core.store.turns import Outcome
 from tests.core.test_turns import BUSY, WRONG, Bench, FakeModel
 
@@ -84,4 +84,4 @@ async def test_time_before_the_question_and_the_time_of_others_is_not_the_models
     ("usage", "tokens"), [(None, None), ({}, None), ({"completion_tokens": 7}, 7), ({"completion_tokens": "many"}, None)]
 )
 def test_tokens_are_those_that_the_server_counts(usage: dict[str, object] | None, tokens: int | None) -> None:
-    assert tokens_of(usage) == tokens
+    assert answer_tokens(usage) == tokens

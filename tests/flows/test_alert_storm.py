@@ -23,9 +23,10 @@ STORM, WAVE = 1_000, 60
 FEW = 3
 """So many at once are told one by one."""
 KILLS = 5
-BAD_DAY = ("ok", "503", "ok", "cut", "ok", "429", "ok", "ok", "slow", "ok", "400 No such card.", "ok", "502", "ok", "500", "429")
+REFUSALS = ("400 No such card.", f"text {FAILED.format(413)}")
+BAD_DAY = ("ok", "503", "ok", "cut", "ok", "429", "ok", "ok", "slow", "ok", REFUSALS[0], "ok", "502", "ok", "500", "429")
 BAD_DAY_OF_CONNECTOR = (
-    *("ok", "cut", "ok", f"text {FAILED.format(429)}", "ok", "ok", "503", "ok", f"text {FAILED.format(413)}", "ok", "slow"),
+    *("ok", "cut", "ok", f"text {FAILED.format(429)}", "ok", "ok", "503", "ok", REFUSALS[1], "ok", "slow"),
     *(f"text {FAILED.format(504)}", "429"),
 )
 
@@ -82,6 +83,7 @@ async def test_none_is_lost_over_five_kills_and_nothing_is_told_twice_but_what_a
             },
         }
         cut: dict[str, set[int]] = {name: set() for name in services}
+        unheard: dict[str, set[int]] = {name: set() for name in services}
         await raised(alerts, 0, FEW)
         desk.begin(settings)
         await eventually(lambda: len(workflow.delivered) == len(connector.delivered) == FEW, 30, "the first few are told")
@@ -91,12 +93,16 @@ async def test_none_is_lost_over_five_kills_and_nothing_is_told_twice_but_what_a
             await desk.kill()
             for name, teams in services.items():
                 cut[name] |= {len(teams.delivered) - 1, len(teams.delivered)}  # it may still be on its way in
+                unheard[name] |= {len(teams.bodies) - 1, len(teams.bodies)}
             desk.begin(settings)
         await raising
         with psycopg.connect(database_url, autocommit=True) as connection:
             await eventually(lambda: _drained(connection, len(services)), 40, "the outbox is empty")
             for name, teams in services.items():
-                check(teams, cut[name], _given_up(connection, name))
+                given_up = _given_up(connection, name)
+                check(teams, cut[name], given_up)
+                refused = next(at for at, step in enumerate(teams.steps) if step in REFUSALS)
+                assert given_up or refused in unheard[name], "given up, unless its sender was killed before it heard of that"
         assert workflow.failed_runs == []
         assert workflow.muted + connector.muted == KILLS - 2
 
@@ -124,7 +130,7 @@ def _drained(connection: Outbox, channels: int) -> bool:
 
 
 def _given_up(connection: Outbox, channel: str) -> set[int]:
-    """What was refused for good, which is kept with the reason; nothing, where its sender was killed before it heard of that."""
+    """What was refused for good, which is kept with the reason."""
     question = b"SELECT body ->> 'title', error FROM pilothouse.notices WHERE status = 'given_up' AND channel = %s"
     found = connection.execute(question, [channel]).fetchall()
     assert {error["code"] for _, error in found} <= {"channel_refused"}

@@ -98,6 +98,8 @@ def test_nothing_is_given_to_or_taken_from_others(asking: psycopg.Connection[dic
         theirs = sql.SQL("UPDATE pilothouse.{} SET workspace = 'research' WHERE workspace = 'sales'").format(name)
         assert asking.execute(theirs).rowcount == 0
         assert asking.execute(sql.SQL("DELETE FROM pilothouse.{} WHERE workspace = 'sales'").format(name)).rowcount == 0
+    with pytest.raises(errors.InsufficientPrivilege):  # the log takes entries by its function alone
+        asking.execute("INSERT INTO pilothouse.audit (action, outcome) VALUES ('login', 'success')")
     with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
         asking.execute("INSERT INTO pilothouse.silences (id, workspace, ends_at, made_by) VALUES ('x', 'sales', now(), 'me')")
 
