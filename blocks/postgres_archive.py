@@ -41,6 +41,7 @@ OF_A_TABLE = frozenset(
     }
 )
 """What goes with a table when it is restored alone."""
+RIGHTS = frozenset({"ACL", "DEFAULT ACL"})
 ROW_SECURITY = "ROW SECURITY"
 """Comes last: once it is on, a table's owner may not see the rows that a foreign key is checked against."""
 _ENTRY = re.compile(r"^(\d+); \d+ \d+ (.+)$")
@@ -85,11 +86,11 @@ class Archive:
         }
 
     def use_list(
-        self, schema: str | None, table: str | None, *, extension_comments: bool, row_security: bool = False
+        self, schema: str | None, table: str | None, *, extension_comments: bool, kinds: Collection[str] | None = None
     ) -> str | None:
         """Lines for ``--use-list``; None where nothing is left out, and empty where there is no such table.
 
-        What turns row-level security on is left out, or with ``row_security`` all but that.
+        What turns row-level security on is left out, or with ``kinds`` all that is of other kinds.
         """
         chosen = self.entries
         if table is not None:
@@ -97,7 +98,7 @@ class Archive:
             chosen = [entry for entry in self.entries if entry.number in numbers]
         if not extension_comments:  # only their owner may write them, and the server wrote them already
             chosen = [entry for entry in chosen if not (entry.kind == "COMMENT" and entry.rest.startswith("- EXTENSION "))]
-        chosen = [entry for entry in chosen if (entry.kind == ROW_SECURITY) == row_security]
+        chosen = [entry for entry in chosen if (entry.kind != ROW_SECURITY if kinds is None else entry.kind in kinds)]
         return None if len(chosen) == len(self.entries) else "\n".join(entry.line for entry in chosen)
 
     def _of_table(self, schema: str, table: str) -> set[int]:

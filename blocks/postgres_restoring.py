@@ -5,25 +5,24 @@ contents lies at its head, which is kept aside; indexes, constraints and trigger
 A directory archive is unpacked first, and all of it is restored several things at once.
 """
 
-import errno
 import io
 import re
-import shutil
-import tarfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+import structlog
+
 from blocks.dump_folder import dump_folder
 from blocks.dump_process import Ended, Tool, feed, output_of, run
 from blocks.handover import CHUNK
-from blocks.postgres_archive import Archive, archive
+from blocks.postgres_archive import RIGHTS, ROW_SECURITY, Archive, archive
+from blocks.postgres_input import Chained, LinesWithout, unpack
 from blocks.postgres_tools import GONE, Programs, tool
 from core.backups.errors import (
     BackupDamaged,
     ExtensionMissing,
-    NoRoom,
     PlaceUnavailable,
     RestoreFailed,
     TargetNotEmpty,
@@ -31,6 +30,8 @@ from core.backups.errors import (
 )
 from core.backups.place import Stream
 from core.errors import PilothouseError
+
+log = structlog.get_logger(__name__)
 
 HEAD = 4 << 20
 """Bytes read at first to find the table of contents; four times as many where it does not end there."""
@@ -44,6 +45,8 @@ HARMLESS = (
 OF_ONE_TABLE = ("already exists", "does not exist", "there is no unique constraint matching")
 """What is no failure where one table alone comes back: its types may be there still, and the tables that it refers to be gone."""
 ROLES_THERE = re.compile(r'role "[^"]*" already exists')
+NO_ROLE = re.compile(r'ERROR: +role "(.*)" does not exist$')
+"""Said of grants and policies alone: whatever belongs to such a role is restored as somebody else's."""
 _ME = r'^(?:CREATE|ALTER|DROP) ROLE (?:{0}|"{0}")(?:[ ;]|$)'
 
 
@@ -74,6 +77,7 @@ class Restoring:
         self._target = target
         self._only = (schema if dot else "public", table) if only else None
         self._stopped = stopped
+        self._missing: set[str] = set()
 
     def custom(self, stream: Stream) -> None:
         """A single stream. Raises ``RestoreFailed``, ``ExtensionMissing``, ``TargetNotEmpty``, ``PlaceUnavailable``, …"""
@@ -82,33 +86,31 @@ class Restoring:
             contents = self._head(stream, head)
             choices = self._choices(contents, folder)
             with head.open("rb") as start:
-                whole = _Chained(start, stream)
+                whole = Chained(start, stream)
                 first = self._tool("--section=pre-data", "--section=data", *choices)
                 self._judge(feed(first, whole, self._stopped))
             self._judge(run(self._tool("--section=post-data", f"--jobs={self._target.jobs}", *choices, head), self._stopped))
             self._guard_rows(contents, folder, head)
+            self._give_rights(contents, folder, head)
 
     def directory(self, stream: Stream) -> None:
         """A tar of a directory archive. Raises as ``custom``, and ``NoRoom``."""
         with dump_folder(self._target.scratch) as folder:
             unpacked = folder / "archive"
             unpacked.mkdir()
-            _unpack(stream, unpacked, self._stopped)
+            unpack(stream, unpacked, self._stopped)
             contents = self._contents(unpacked)
             if contents is None:
                 raise BackupDamaged(f"{self._target.place}: pg_restore does not find its table of contents in the backup.")
             choices = self._choices(contents, folder)
             self._judge(run(self._tool(f"--jobs={self._target.jobs}", *choices, unpacked), self._stopped))
             self._guard_rows(contents, folder, unpacked)
+            self._give_rights(contents, folder, unpacked)
 
     def roles(self, stream: Stream) -> None:
         """The globals of ``pg_dumpall``. Roles that exist get the attributes they had; the role that restores stays as it is."""
-        lines = _Lines(stream, re.compile(_ME.format(re.escape(self._target.user)).encode()))
-        command = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=0", "--file=-")
-        worth = _worth((ROLES_THERE.pattern,), "psql:", "ERROR")
-        ended = feed(self._with_worth("psql", command, worth), lines, self._stopped)
-        if ended.code or ended.lines:
-            raise self._failed(ended)
+        lines = LinesWithout(stream, re.compile(_ME.format(re.escape(self._target.user)).encode()))
+        self._run_script(lines, (ROLES_THERE.pattern,))
 
     def _head(self, stream: Stream, head: Path) -> Archive:
         size, wanted = 0, HEAD
@@ -173,15 +175,38 @@ class Restoring:
     def _guard_rows(self, contents: Archive, folder: Path, source: Path) -> None:
         """Turn row-level security on where it was, once everything else is there."""
         schema, table = self._only or (None, None)
-        chosen = contents.use_list(schema, table, extension_comments=False, row_security=True)
+        chosen = contents.use_list(schema, table, extension_comments=False, kinds={ROW_SECURITY})
         if chosen:
             last = _kept(chosen, folder / "last")
             self._judge(run(self._tool(last, *self._ownership(contents), source), self._stopped))
 
+    def _give_rights(self, contents: Archive, folder: Path, source: Path) -> None:
+        """Where roles are missing, everybody else's rights: ``pg_restore`` gives all rights to a table at once or none."""
+        if not self._missing:
+            return
+        log.warning("rights_left_out", place=self._target.place, no_such_roles=sorted(self._missing))
+        schema, table = self._only or (None, None)
+        chosen = contents.use_list(schema, table, extension_comments=False, kinds=RIGHTS)
+        if chosen and not self._ownership(contents):
+            script = self._told("--file=-", _kept(chosen, folder / "rights"), source) or ""
+            self._run_script(io.BytesIO(script.encode()), (NO_ROLE.pattern,))
+
+    def _run_script(self, script: Stream, tolerated: Sequence[str]) -> None:
+        command = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=0", "--file=-")
+        ended = feed(self._with_worth("psql", command, _worth(tolerated, "psql:", "ERROR")), script, self._stopped)
+        if ended.code or ended.lines:
+            raise self._failed(ended)
+
     def _tool(self, *arguments: str | Path) -> Tool:
         tolerated = (*map(re.escape, HARMLESS), *(map(re.escape, OF_ONE_TABLE) if self._only else ()))
         worth = _worth(tolerated, "pg_restore: error:", "pg_restore: fatal:", "FATAL:")
-        return self._with_worth("pg_restore", ("--no-password", "--dbname=", *arguments), worth)
+
+        def judged(line: str) -> bool:
+            if (found := NO_ROLE.search(line)) is not None:
+                self._missing.add(found.group(1))
+            return found is None and worth(line)
+
+        return self._with_worth("pg_restore", ("--no-password", "--dbname=", *arguments), judged)
 
     def _with_worth(self, name: str, arguments: Sequence[str | Path], worth: Callable[[str], bool]) -> Tool:
         made = tool(self._target.programs, name, arguments, self._target.environment)
@@ -214,63 +239,7 @@ def require_extensions(place: str, needed: Collection[str], there: Collection[st
         )
 
 
-class _Chained:
-    """A file, and then the rest of the stream that it is the head of."""
-
-    def __init__(self, *streams: Stream) -> None:
-        self._streams = list(streams)
-
-    def read(self, size: int = CHUNK, /) -> bytes:
-        while self._streams:
-            if chunk := self._streams[0].read(size):
-                return chunk
-            del self._streams[0]
-        return b""
-
-
-class _Lines:
-    """A stream without the lines that match."""
-
-    def __init__(self, stream: Stream, without: re.Pattern[bytes]) -> None:
-        self._stream = stream
-        self._without = without
-        self._rest = b""
-
-    def read(self, _: int = CHUNK, /) -> bytes:
-        while chunk := self._stream.read(CHUNK):
-            whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
-            kept = [line for line in whole.split(b"\n") if not self._without.match(line)]
-            if newline and kept:
-                return b"\n".join(kept) + b"\n"
-        last, self._rest = self._rest, b""
-        return last
-
-
 def _worth(tolerated: Sequence[str], *marks: str) -> Callable[[str], bool]:
     """Whether a line tells of an error; what else is said may quote rows."""
     harmless = re.compile("|".join(tolerated))
     return lambda line: any(mark in line for mark in marks) and not harmless.search(line)
-
-
-def _unpack(stream: Stream, folder: Path, stopped: Event) -> None:
-    """Plain files of plain names only."""
-    try:
-        with tarfile.open(fileobj=stream, mode="r|") as packed:  # type: ignore[call-overload]
-            for member in packed:
-                source = packed.extractfile(member)
-                if source is None or not re.fullmatch(r"[\w.-]+", member.name) or member.name.startswith("."):
-                    raise BackupDamaged("The backup's tar holds something that pg_dump does not write.")
-                with (folder / member.name).open("wb") as file:
-                    while chunk := source.read(CHUNK):
-                        file.write(chunk)
-                        if stopped.is_set():
-                            raise RestoreFailed("The restore was broken off.")
-    except tarfile.TarError as error:
-        raise BackupDamaged(f"The backup's tar cannot be read ({error}).") from None
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            free = shutil.disk_usage(folder).free
-            raise NoRoom(f"{folder.parent.parent} has no room to unpack the backup ({free:,} bytes left).") from error
-        raise
-    while stream.read(CHUNK):  # to its end, where it is checked
-        pass

@@ -56,6 +56,26 @@ async def test_what_is_destroyed_comes_back(filled: str, store: ObjectFolder, fo
     assert await source.fingerprint(fingerprint) == fingerprint
 
 
+@pytest.mark.parametrize("form", ["custom", "directory"])
+async def test_rights_of_roles_that_the_server_has_not_are_left_out_and_told(
+    filled: str, second: str, store: ObjectFolder, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rights = "SELECT ON people TO gone; GRANT SELECT ON people TO pg_monitor; CREATE POLICY theirs ON people TO gone USING (true)"
+    run_sql(filled, f"CREATE ROLE gone; GRANT {rights}; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO gone")
+    try:
+        records, fingerprint = await saved(place(filled, form=form), store)
+    finally:
+        run_sql(filled, "DROP OWNED BY gone; DROP ROLE gone")
+    await put_back(place(second), records, store)
+    assert await place(second).fingerprint(fingerprint) == fingerprint
+    assert run_sql(second, "SELECT has_table_privilege('pg_monitor', 'people', 'SELECT')") == [(True,)], (
+        "others' rights are there"
+    )
+    told = capsys.readouterr().out
+    assert "rights_left_out" in told
+    assert "gone" in told
+
+
 async def test_a_row_that_differs_is_found(filled: str, second: str, store: ObjectFolder) -> None:
     records, fingerprint = await saved(place(filled), store)
     target = place(second)
