@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from api.auth import require
+from api.bodies import StrictBody
 from api.parts import TheParts
 from api.runs import IdempotencyKey
 from api.turns import checked
@@ -29,19 +30,15 @@ FactValue = Annotated[str, Field(max_length=1000)] | int | float
 SILENCES = 1000
 
 
-class PostedLink(BaseModel):
+class PostedLink(StrictBody):
     """A button."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: Annotated[str, Field(min_length=1, max_length=100)]
     url: Annotated[HttpUrl, Field(max_length=LONGEST_URL)]
 
 
-class PostedAlert(BaseModel):
+class PostedAlert(StrictBody):
     """What to tell people."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: Annotated[str, Field(max_length=LONGEST_TEXT)] = ""
     title: Annotated[str, Field(max_length=300)] = ""

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response, Security
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.auth import require
+from api.bodies import StrictBody
 from api.pacing import PacedCaller
 from api.parts import Parts, TheParts
 from api.sse import EventStream, chat_framing, framed, opened
@@ -46,10 +47,8 @@ class ChatMessage(BaseModel):
     content: str | list[dict[str, Any]] | None = None
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(StrictBody):
     """How the model shall answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None

@@ -6,9 +6,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from api.auth import COOKIE, presented, require, same_site
+from api.bodies import StrictBody
 from api.pages.login import login_page
 from api.parts import TheParts
 from core.config import Settings
@@ -22,20 +23,16 @@ Username = Annotated[str, Field(min_length=1, max_length=254)]
 Anyone = Annotated[Principal, Depends(require())]
 
 
-class LoginRequest(BaseModel):
+class LoginRequest(StrictBody):
     """A name and a password. ``email`` and ``username`` are the same: what the account or the directory knows."""
-
-    model_config = ConfigDict(extra="forbid")
 
     username: Username | None = None
     email: Username | None = None
     password: Annotated[SecretStr, Field(max_length=1024)]
 
 
-class RefreshRequest(BaseModel):
+class RefreshRequest(StrictBody):
     """The refresh token of the last answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     refreshToken: Annotated[SecretStr, Field(max_length=200)]  # noqa: N815 - as it is on the wire
 

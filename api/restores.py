@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from api.auth import require
+from api.bodies import StrictBody
 from api.parts import TheParts
 from api.runs import IdempotencyKey, accepted
 from core.backups.choosing import parts_for, place_for, require_consent, restorable, source_behind
@@ -19,10 +20,8 @@ Admin = Annotated[Principal, Depends(require("admin"))]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
 
 
-class RestoreRequest(BaseModel):
+class RestoreRequest(StrictBody):
     """Where a backup shall go."""
-
-    model_config = ConfigDict(extra="forbid")
 
     target: Name
     """A section ``[targets.NAME]`` of the configuration, or the source itself."""

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from api.auth import require
+from api.bodies import StrictBody
 from api.parts import TheParts
 from api.turns import checked
 from core.alerts.silencing import Silence
@@ -24,10 +25,8 @@ Patterns = Annotated[list[Pattern], Field(max_length=50)]
 LONGEST = timedelta(days=366)
 
 
-class NewSilence(BaseModel):
+class NewSilence(StrictBody):
     """What it is about (every list that is not empty must fit; `*` stands for any text) and until when."""
-
-    model_config = ConfigDict(extra="forbid")
 
     services: Patterns = Field(default=[])
     platforms: Patterns = Field(default=[])

@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from api.audited import by
 from api.auth import require
+from api.bodies import StrictBody
 from api.parts import TheParts
 from api.workspaces import within
 from core.errors import Forbidden
@@ -19,10 +20,8 @@ Caller = Annotated[Principal, Depends(require())]
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 
 
-class NewToken(BaseModel):
+class NewToken(StrictBody):
     """Who or what will use it, and for what. Without a workspace it is the caller's own."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scopes: Annotated[list[Annotated[str, Field(max_length=110)]], Field(min_length=1, max_length=100)]

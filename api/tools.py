@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response, Security
-from pydantic import BaseModel, ConfigDict
 
 from api.auth import require
+from api.bodies import StrictBody
 from api.parts import TheParts
 from api.runs import IdempotencyKey, accepted
 from api.turns import checked
@@ -22,10 +22,8 @@ PATIENCE = 120.0
 """Seconds that a request waits for a run; after them it is answered as if it had not waited."""
 
 
-class NewToolRun(BaseModel):
+class NewToolRun(StrictBody):
     """What a tool is given."""
-
-    model_config = ConfigDict(extra="forbid")
 
     inputs: dict[str, Any]
     wait: bool = False

@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from api.audited import by
 from api.auth import require
+from api.bodies import StrictBody
 from api.parts import TheParts
 from core.settings_access import Role
 from core.store.access import Principal
@@ -17,10 +18,8 @@ Admin = Annotated[Principal, Depends(require("admin"))]
 Password = Annotated[SecretStr, Field(min_length=8, max_length=1024)]
 
 
-class NewUser(BaseModel):
+class NewUser(StrictBody):
     """A local account."""
-
-    model_config = ConfigDict(extra="forbid")
 
     email: Annotated[str, Field(min_length=3, max_length=254)]
     name: Annotated[str, Field(max_length=200)] = ""
@@ -28,10 +27,8 @@ class NewUser(BaseModel):
     password: Password
 
 
-class ChangedUser(BaseModel):
+class ChangedUser(StrictBody):
     """What shall change."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role | None = None
     disabled: bool | None = None

@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from api.audited import by
 from api.auth import Require, require
+from api.bodies import StrictBody
 from api.parts import TheParts
 from core.errors import Forbidden
 from core.identity.signing_in import MANAGE
@@ -42,36 +43,28 @@ Admin = Annotated[Principal, Depends(require("admin"))]
 Manager = Annotated[Principal, Depends(Manages())]
 
 
-class NewWorkspace(BaseModel):
+class NewWorkspace(StrictBody):
     """A workspace. Its name is for good."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=39)]
     title: Title = ""
 
 
-class ChangedWorkspace(BaseModel):
+class ChangedWorkspace(StrictBody):
     """What shall change."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: Title
 
 
-class NewMember(BaseModel):
+class NewMember(StrictBody):
     """Who shall be in it: an id, or what they log in with."""
-
-    model_config = ConfigDict(extra="forbid")
 
     user: Annotated[str, Field(min_length=1, max_length=254)]
     role: Role = "member"
 
 
-class NewInvitation(BaseModel):
+class NewInvitation(StrictBody):
     """A group: a DN or common name of a directory, a claim's value of a provider; ``oidc:X:GROUP`` for that provider's alone."""
-
-    model_config = ConfigDict(extra="forbid")
 
     group: Annotated[str, Field(min_length=1, max_length=500)]
     role: Role = "member"

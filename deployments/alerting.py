@@ -13,6 +13,7 @@ from core.alerts.phrases import lasted
 from core.errors import InputInvalid
 from deployments.client import DataDir, Token, Url, Workspace, ask, connect
 from deployments.listing import minute, print_columns
+from deployments.options import AsJson
 
 PAGE = 200
 SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(min|m|h|d|w)")
@@ -22,7 +23,6 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Which alerts
 silences = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Tell nobody for a while. Example: pilothouse silence add 'dify-*' --for 2h"
 )
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @app.callback()
@@ -42,7 +42,7 @@ def alert(
     service: Annotated[str | None, typer.Option(help="The service that it is about.")] = None,
     key: Annotated[str | None, typer.Option(help="It holds until it is resolved under this key.")] = None,
     resolved: Annotated[bool, typer.Option("--resolved", help="What has this key is over.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -66,7 +66,7 @@ def alert(
 def list_alerts(
     all_: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -89,7 +89,7 @@ def list_alerts(
 @app.command("test")
 def try_channel(
     channel: Annotated[str, typer.Argument(help="A channel of the configuration.")],
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -107,7 +107,7 @@ def try_channel(
 
 @app.command("channels")
 def list_channels(
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -139,7 +139,7 @@ def add_silence(
     severity: Annotated[list[str] | None, typer.Option(help="Only of these severities.")] = None,
     fingerprint: Annotated[list[str] | None, typer.Option(help="Only these alerts, as patterns.")] = None,
     comment: Annotated[str, typer.Option(help="Why.")] = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -158,7 +158,7 @@ def add_silence(
 def list_silences(
     all_: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,

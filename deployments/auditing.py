@@ -13,7 +13,8 @@ from core.config import Settings, load_settings
 from core.errors import ConfigurationInvalid
 from core.store.audit import Audit, Verdict
 from deployments.listing import minute, print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked
+from deployments.options import AsJson, Config, DataDir
+from deployments.own_database import asked
 from deployments.secret_files import secret_path
 
 KEY = "audit"

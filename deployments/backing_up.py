@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from json import dumps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
@@ -16,6 +15,7 @@ from core.errors import ConfigurationInvalid
 from deployments.client import DataDir, Token, Url, Workspace, ask, connect
 from deployments.engines import with_engines
 from deployments.listing import print_columns
+from deployments.options import AsJson, Config
 from deployments.running import CODES, followed
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def backups() -> None:
 def backup(
     name: Annotated[str | None, typer.Argument(help="A source or a set; without it all that are due.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Take all cores at normal priority.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -66,7 +66,7 @@ def backup(
 def list_(
     source: Annotated[str | None, typer.Option(help="Of this source alone.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -92,8 +92,8 @@ def list_(
 
 @app.command()
 def rescan(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Rebuild the catalogue from the manifests in the store; run twice is run once. Example: pilothouse backups rescan

@@ -1,12 +1,10 @@
 """``pilothouse config show``: every setting, its value with secrets masked, and where it came from. Needs nothing running."""
 
-from pathlib import Path
-from typing import Annotated
-
 import orjson
 import typer
 
 from core.config import Described, describe, load_settings
+from deployments.options import AsJson, Config, DataDir
 
 app = typer.Typer(no_args_is_help=True, help="Settings in force. Example: pilothouse config show --json")
 
@@ -18,11 +16,9 @@ def config() -> None:
 
 @app.command()
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    config: Annotated[
-        Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Every setting, its value (secrets masked) and its source. Example: pilothouse config show"""
     settings = load_settings(config=config, overrides={"data_dir": data_dir})

@@ -14,6 +14,7 @@ import typer
 
 from core.config import load_settings
 from core.errors import NotFound
+from deployments.options import DataDir
 
 LIMIT = 10_000_000
 KEPT = 3
@@ -92,7 +93,7 @@ def _opened(path: Path) -> IO[bytes]:
 def logs(
     part: Annotated[str | None, typer.Argument(help="A part such as api or postgres; without it the parts are listed.")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines as they come.")] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """A part's log. Example: pilothouse logs api -f"""
     folder = load_settings(overrides={"data_dir": data_dir}).data_dir / "logs"

@@ -9,7 +9,8 @@ from core.model_versions import shown
 from core.store.base import Store
 from core.store.models import ChangeRecord, ModelRecord, Models
 from deployments.listing import minute, print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked
+from deployments.options import AsJson, Config, DataDir
+from deployments.own_database import asked
 
 Provider = Annotated[str | None, typer.Option(help="Of one provider alone.")]
 Changes = Annotated[bool, typer.Option("--changes", help="What changed, the newest first, in place of what there is.")]

@@ -9,9 +9,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
-
-import typer
+from typing import TypeVar
 
 from core.audit.entry import By
 from core.config import load_settings
@@ -21,10 +19,6 @@ from core.store.schema import migrate
 from deployments.engines import with_engines
 
 T = TypeVar("T")
-
-Config = Annotated[Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def whoever() -> By:

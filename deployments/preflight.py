@@ -10,7 +10,7 @@ from core.config import Settings, child_environment, load_settings
 from core.errors import ConfigurationInvalid
 from core.preflight.item import Item, Status
 from deployments.engines import with_engines
-from deployments.own_database import AsJson, Config, DataDir
+from deployments.options import AsJson, Config, DataDir
 from flows.preflighting import compose_files, preflighted
 
 IDS = {"cors_origins": "cors", "tls_cert": "tls", "tls_key": "tls", "public_url": "tls"}

@@ -15,6 +15,7 @@ import typer
 from core.config import load_settings
 from core.errors import InputInvalid
 from deployments.client import DataDir, Token, Url, Workspace, connect
+from deployments.options import AsJson
 from deployments.running import CODES, followed
 
 NOTHING_TO_DRILL = 3
@@ -59,7 +60,7 @@ def restore(
 
 def drill(
     name: Annotated[str | None, typer.Argument(help="One source; all without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,

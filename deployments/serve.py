@@ -12,11 +12,9 @@ from core.samples import refuse_samples
 from deployments.children import end_children
 from deployments.engines import handed_on, with_engines
 from deployments.loading import loading
+from deployments.options import Config, DataDir
 
 app = typer.Typer(no_args_is_help=True, help="One part alone against given engines. Example: pilothouse serve api --port 8700")
-
-Config = Annotated[Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")]
 
 
 @app.callback()

@@ -3,14 +3,14 @@
 import asyncio
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from core.config import Settings, apply_environment, load_settings, prefect_environment
 from core.errors import PrefectNotReady
 from deployments.engines import with_engines
+from deployments.options import Config, DataDir
 from flows.catalogue import TAG, CatalogueEntry, deployable
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Published:
 
 
 def setup(
-    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Publish blocks, deployments, schedules and limits to Prefect. Example: pilothouse setup"""
     settings = with_engines(load_settings(config=config, overrides={"data_dir": data_dir}))

@@ -14,6 +14,7 @@ import typer
 
 from deployments.client import DataDir, Token, Url, Workspace, ask, connect
 from deployments.listing import print_columns
+from deployments.options import AsJson
 from deployments.running import followed
 
 CODES = {"ok": 0, "warning": 1, "critical": 2}
@@ -21,14 +22,13 @@ UNKNOWN = 3
 PAGE = 1000
 WORST = ("down", "degraded", "unreachable", "unknown", "up")
 
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 All = Annotated[bool, typer.Option("--all", help="Those that are well too.")]
 
 
 def sweep(
     topology: Annotated[str | None, typer.Argument(help="One topology alone; all without it.")] = None,
     every: All = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,
@@ -55,7 +55,7 @@ def sweep(
 
 def status(
     every: All = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     workspace: Workspace = None,

@@ -13,7 +13,8 @@ from core.errors import InputInvalid
 from core.store.access import Token, Tokens
 from core.workspaces import DEFAULT
 from deployments.listing import minute, print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked, whoever
+from deployments.options import AsJson, Config, DataDir
+from deployments.own_database import asked, whoever
 
 T = TypeVar("T")
 

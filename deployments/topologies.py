@@ -21,6 +21,7 @@ from core.topology.composed import Finding, Project
 from core.topology.kept import FOLDER, checked_edges, files_of, fit_name, load_with_findings
 from core.topology.topology import Topology
 from core.topology.writing import as_toml, differences
+from deployments.options import AsJson, Config, DataDir
 from deployments.topology_tables import print_findings, print_services
 
 app = typer.Typer(
@@ -29,8 +30,6 @@ app = typer.Typer(
     help="What depends on what. Example: pilothouse topology import docker-compose.yaml",
 )
 DOCKER_SOCKET = Path("/var/run/docker.sock")
-Config = Annotated[Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept on this machine.")]
 
 
 @app.callback()
@@ -79,7 +78,7 @@ def import_(
 
 @app.command()
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:

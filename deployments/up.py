@@ -19,6 +19,7 @@ from core.errors import PartMissing, PilothouseError
 from core.samples import refuse_samples
 from deployments.addresses import checked_port, listening
 from deployments.engines import Engines
+from deployments.options import Config
 from deployments.part_files import DirectoryLock, end_leftovers
 from deployments.prefect_server import HOST
 from deployments.starting import Starting
@@ -38,9 +39,7 @@ def up(
     workers: Annotated[int | None, typer.Option(help="API processes [1]; more than one needs REDIS_URL.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Serve HTTPS with this certificate chain (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="The configuration file; else pilothouse.toml here or in the data directory.")
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Start everything on this machine and stay in the foreground. Example: pilothouse up --data-dir ~/pilothouse"""
     began = monotonic()

@@ -10,7 +10,8 @@ from core.store.base import Store
 from core.store.usage import By, Usage, Used
 from core.usage_report import LINES, as_csv, by_of, days, told, total
 from deployments.listing import print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked
+from deployments.options import AsJson, Config, DataDir
+from deployments.own_database import asked
 
 
 def usage(

@@ -17,7 +17,8 @@ from core.store.members import Members
 from core.store.users import User, Users
 from core.workspaces import DEFAULT
 from deployments.listing import minute, print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked, whoever
+from deployments.options import AsJson, Config, DataDir
+from deployments.own_database import asked, whoever
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from core.store.members import Members, Membership
 from core.store.users import Users
 from core.store.workspaces import Workspace, Workspaces
 from deployments.listing import minute, print_columns
-from deployments.own_database import AsJson, Config, DataDir, asked, whoever
+from deployments.options import AsJson, Config, DataDir
+from deployments.own_database import asked, whoever
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 import bson
 import pymongo
 
-from tests.prefect_server import free_port
+from tests.ports import free_port
 
 
 class MongoStandIn:

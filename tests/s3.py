@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.prefect_server import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

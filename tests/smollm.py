@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.prefect_server import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 KEY = "sk-smollm"

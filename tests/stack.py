@@ -12,7 +12,7 @@ import pymysql
 from redis.asyncio import Redis
 
 from tests.mariadb import PASSWORD, MariaDBServer
-from tests.prefect_server import free_port
+from tests.ports import free_port
 from tests.s3 import S3Server
 from tests.valkey import ValkeyServer
 

@@ -25,7 +25,7 @@ from core.store.access import Tokens
 from core.store.base import Store
 from deployments.postgres import EmbeddedPostgres
 from tests.conftest import statement
-from tests.prefect_server import free_port
+from tests.ports import free_port
 from tests.upstream import KEY
 
 T = TypeVar("T")

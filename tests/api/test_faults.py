@@ -8,7 +8,7 @@ import pytest
 
 from deployments.postgres import EmbeddedPostgres
 from tests.api.serving import Chat, Event, Served, first_chunk, launched, provider, text_of
-from tests.prefect_server import free_port
+from tests.ports import free_port
 from tests.upstream import FakeUpstream
 from tests.upstream.behaviours import text_of as said_by
 from tests.waiting import eventually

@@ -16,7 +16,7 @@ from core.store.base import Store
 from core.tools.tool import File
 from flows.files import KeptFiles, files_for
 from tests.api.serving import Chat, Served, provider
-from tests.prefect_server import free_port
+from tests.ports import free_port
 from tests.s3 import S3Server
 from tests.upstream import FakeUpstream
 

@@ -16,7 +16,7 @@ from core.store.users import User, Users
 from deployments.postgres import EmbeddedPostgres
 from tests.api.serving import Served, beside, launched
 from tests.identity_provider import CLIENT, SECRET, Provider, identity_provider
-from tests.prefect_server import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 APART = "http://login.example.com/realms/company"

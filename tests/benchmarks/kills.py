@@ -30,7 +30,8 @@ from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
 from flows.backups import backup
 from tests.flows.saved import Stage
-from tests.prefect_server import RunningServer, free_port
+from tests.ports import free_port
+from tests.prefect_server import RunningServer
 from tests.s3 import S3Server
 
 FOR_EVER = """

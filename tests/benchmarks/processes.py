@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,21 +18,11 @@ from urllib.request import Request, urlopen
 import psutil
 import psycopg
 
+from tests.ports import free_port, listens
 from tests.upstream.server import KEY
 
 HERE = Path(__file__).parents[2]
 START = 180.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-    return port
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

@@ -27,7 +27,8 @@ import uvloop
 
 from tests.benchmarks.chat import QUESTION, ms, opened, p95, whole
 from tests.benchmarks.client import Line
-from tests.benchmarks.processes import Pilothouse, fake_upstream, free_port, pilothouse, running
+from tests.benchmarks.processes import Pilothouse, fake_upstream, pilothouse, running
+from tests.ports import free_port
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"ok"}'
 TOPOLOGY = "thousand"

@@ -1,6 +1,5 @@
 """The way to a channel: whom it trusts, which proxy it takes, and what of this machine it does not send along."""
 
-import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import SecretStr
 from blocks.teams import TeamsChannel
 from core.alerts.message import Answer, Message
 from core.errors import ChannelRefused, ChannelUnavailable
-from tests.certificates import certificate_file
+from tests.certificates import Authority
 from tests.teams_service import SECRET, Teams, teams_service
 
 TOLD = Message("1", "test", "It works")
@@ -61,15 +60,13 @@ def away(teams: Teams) -> str:
 
 
 async def test_a_certificate_is_checked_and_a_ca_file_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = certificate_file(tmp_path / "certificate.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    with teams_service(tls=context) as teams:
+    authority = Authority(tmp_path)
+    with teams_service(tls=authority.serving("127.0.0.1")) as teams:
         assert teams.url().startswith("https://")
-        assert await channel(teams.url(), ca_file=file).send(TOLD) == Answer(202, "")
+        assert await channel(teams.url(), ca_file=authority.file).send(TOLD) == Answer(202, "")
         # What turns trust off, or gives it to others, in programs that use the same libraries.
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-            monkeypatch.setenv(name, str(file))
+            monkeypatch.setenv(name, str(authority.file))
         with pytest.raises(ChannelRefused, match="ca_file") as raised:
             await channel(teams.url()).send(TOLD)
         assert SECRET not in str(raised.value)

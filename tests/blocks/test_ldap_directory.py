@@ -19,8 +19,8 @@ from core.settings_access import AccessSettings, LdapSettings
 from core.store.base import Store
 from core.store.members import Members
 from core.store.workspaces import Workspaces
-from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.slapd import ADMIN, PASSWORD, SCHEMAS, Slapd, missing, slapd
+from tests.certificates import Authority
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 

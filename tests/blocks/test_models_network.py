@@ -1,6 +1,5 @@
 """Certificates and proxies between us and a provider."""
 
-import ssl
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,10 @@ from pydantic import SecretStr
 from blocks.models import ModelProvider
 from core.conversation import ModelRequest
 from core.errors import ProviderFailed, ProviderUnavailable
-from tests.certificates import certificate_file
+from tests.certificates import Authority
 from tests.upstream import KEY, FakeUpstream
 
 REQUEST = ModelRequest("plain", [{"role": "user", "content": "x"}])
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    return certificate_file(tmp_path / "certificate.pem")
 
 
 async def answers(provider: ModelProvider) -> bool:
@@ -27,11 +21,10 @@ async def answers(provider: ModelProvider) -> bool:
         await provider.aclose()
 
 
-async def test_a_certificate_is_checked_against_our_ca_file(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    async with FakeUpstream(tls=context) as upstream:
-        trusting = ModelProvider(name="fake", base_url=upstream.base_url, api_key=SecretStr(KEY), ca_file=certificate)
+async def test_a_certificate_is_checked_against_our_ca_file(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with FakeUpstream(tls=authority.serving("127.0.0.1")) as upstream:
+        trusting = ModelProvider(name="fake", base_url=upstream.base_url, api_key=SecretStr(KEY), ca_file=authority.file)
         assert await answers(trusting)
         with pytest.raises(ProviderFailed, match="ca_file"):
             await answers(ModelProvider(name="fake", base_url=upstream.base_url, api_key=SecretStr(KEY)))

@@ -13,7 +13,7 @@ from blocks.s3_client import Access, client
 from blocks.storage_bucket import ObjectBucket
 from core.errors import PilothouseError, StoreRefused, StoreUnavailable
 from tests.blocks.test_storage import MIB, bucket_block, chunks, content, keys
-from tests.prefect_server import free_port
+from tests.ports import free_port
 from tests.s3 import S3Server
 from tests.waiting import eventually
 

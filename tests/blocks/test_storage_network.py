@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import StoreRefused, StoreUnavailable
-from tests.blocks.test_models_network import certificate
 from tests.blocks.test_storage import MIB, bucket_block, content
-from tests.prefect_server import free_port
+from tests.certificates import Authority
+from tests.ports import free_port
 from tests.s3 import S3Server
-
-__all__ = ["certificate"]
 
 
 async def _piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,8 +26,8 @@ async def _piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @asynccontextmanager
-async def in_front_of(s3: S3Server, certificate: Path | None = None) -> AsyncIterator[tuple[int, list[asyncio.StreamWriter]]]:
-    """A port that leads to the server, by TLS where there is a certificate; and a list with an entry for each connection."""
+async def in_front_of(s3: S3Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[int, list[asyncio.StreamWriter]]]:
+    """A port that leads to the server, by TLS where that is given; and a list with an entry for each connection."""
     taken: list[asyncio.StreamWriter] = []
     ended: list[asyncio.Task[None] | None] = []
 
@@ -42,10 +40,6 @@ async def in_front_of(s3: S3Server, certificate: Path | None = None) -> AsyncIte
         with contextlib.suppress(OSError):
             await back.wait_closed()
 
-    tls = None
-    if certificate is not None:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate)
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     async with server:
         yield server.sockets[0].getsockname()[1], taken
@@ -54,10 +48,11 @@ async def in_front_of(s3: S3Server, certificate: Path | None = None) -> AsyncIte
         await asyncio.wait_for(asyncio.gather(*filter(None, ended), return_exceptions=True), 10)
 
 
-async def test_a_certificate_is_checked_against_our_ca_file(s3: S3Server, certificate: Path) -> None:
-    async with in_front_of(s3, certificate) as (port, _):
+async def test_a_certificate_is_checked_against_our_ca_file(s3: S3Server, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with in_front_of(s3, authority.serving("127.0.0.1")) as (port, _):
         address = {"endpoint": f"https://127.0.0.1:{port}"}
-        bucket = bucket_block(s3, s3.bucket(), **address, ca_file=certificate)
+        bucket = bucket_block(s3, s3.bucket(), **address, ca_file=authority.file)
         await bucket.put("one", b"content", "text/plain", "x")
         assert await content(bucket, "one") == b"content"
         with pytest.raises(StoreRefused, match="name its CA's file in ca_file"):

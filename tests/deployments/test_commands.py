@@ -15,7 +15,8 @@ import pytest
 
 from deployments.running import parsed
 from tests.api.serving import Served, provider
-from tests.prefect_server import ServedFlows, free_port
+from tests.ports import free_port
+from tests.prefect_server import ServedFlows
 from tests.upstream import FakeUpstream
 from tests.waiting import eventually
 

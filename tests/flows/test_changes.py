@@ -23,7 +23,8 @@ from flows.changes import guarded_change
 from tasks import changes
 from tests.audit_rows import audit_rows
 from tests.flows.saved import Stage
-from tests.prefect_server import RunningServer, free_port
+from tests.ports import free_port
+from tests.prefect_server import RunningServer
 from tests.waiting import eventually
 
 COMPOSE = "services:\n  web:\n    image: ${IMAGE:?say which}\n"

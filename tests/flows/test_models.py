@@ -18,7 +18,8 @@ from flows import models as flow_module
 from flows.models import sync_models
 from tasks.models import list_versions
 from tests.blocks.model_servers import OllamaServer, serving
-from tests.prefect_server import RunningServer, free_port
+from tests.ports import free_port
+from tests.prefect_server import RunningServer
 from tests.upstream import KEY, FakeUpstream
 
 CONFIGURED = """

@@ -21,7 +21,8 @@ from blocks.backup_store import BackupStore
 from core.config import child_environment
 from tests.flows.saved import Stage
 from tests.mariadb import PASSWORD, MariaDBServer
-from tests.prefect_server import RunningServer, free_port
+from tests.ports import free_port
+from tests.prefect_server import RunningServer
 from tests.s3 import S3Server
 from tests.valkey import ValkeyServer
 from tests.waiting import eventually

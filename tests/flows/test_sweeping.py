@@ -20,7 +20,7 @@ from core.topology.kept import topologies_of
 from flows.own_probes import Probes, ProcessProbe
 from flows.sweeping import Parts, Watched, swept, watched
 from tasks.probes import Looks
-from tests.prefect_server import free_port
+from tests.ports import free_port
 
 FAST = """
 [sweeps]

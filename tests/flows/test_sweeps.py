@@ -15,7 +15,8 @@ from core.errors import NotFound
 from core.store.base import Store
 from core.store.services import Services, SweepRecord, Sweeps
 from flows.sweeps import health_sweep
-from tests.prefect_server import RunningServer, free_port
+from tests.ports import free_port
+from tests.prefect_server import RunningServer
 from tests.waiting import eventually
 
 CONFIGURED = """

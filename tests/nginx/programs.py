@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import socket
 from threading import Event, Thread
 
 import uvicorn
@@ -18,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+
+from tests.ports import listens
 
 SHIPPED = Path(__file__).parents[2] / "deployments" / "nginx"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
@@ -123,7 +124,7 @@ def running(nginx: Nginx, certificate: Path, upstreams: dict[str, int]) -> Itera
     with log.open("ab") as output:
         process = subprocess.Popen(_command(nginx.folder), stdout=output, stderr=output)
     try:
-        awaited(lambda: _listens(nginx.tls_port) or process.poll() is not None)
+        awaited(lambda: listens(nginx.tls_port) or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield nginx
     finally:
@@ -142,8 +143,3 @@ def awaited(condition: object) -> None:
 
 def _command(folder: Path) -> list[str]:
     return [str(NGINX), "-e", str(folder / "error.log"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-
-
-def _listens(port: int) -> bool:
-    with socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -18,12 +18,12 @@ from websockets.sync.client import connect
 
 from deployments.postgres import EmbeddedPostgres
 from tests.api.serving import Served, launched
-from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.slapd import ADMIN, PASSWORD, SCHEMAS, Slapd, missing, slapd
 from tests.blocks.test_ldap_directory import GROUPS, MORE, OVERLAYS, SCHEMA, WORD, filled
 from tests.browser.test_status_page import ARGUMENTS, CHROMIUM
+from tests.certificates import Authority
 from tests.nginx.programs import NGINX, SHIPPED, Nginx, Program, checked, program, running
-from tests.prefect_server import free_port
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx-light)"),

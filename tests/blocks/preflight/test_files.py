@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blocks.preflight.files import certificate, days_of, mode_of, modes_of
-from tests.certificates import certificate_file
+from tests.certificates import Authority
 
 
 def test_modes_and_ages(tmp_path: Path) -> None:
@@ -23,7 +23,8 @@ def test_modes_and_ages(tmp_path: Path) -> None:
 
 
 def test_a_certificate_lasts_or_does_not(tmp_path: Path) -> None:
-    file, now = certificate_file(tmp_path / "certificate.pem"), datetime.now(UTC)  # for two hours, of which one is left
+    hour, now = 1 / 24, datetime.now(UTC)
+    file = Authority(tmp_path).signed("127.0.0.1", ends=hour, lifetime=2 * hour)
     seen = [certificate(file, now + timedelta(minutes=minutes)) for minutes in (0, 30, 55, 24 * 60)]
     assert [(each.state, each.code) for each in seen] == [
         ("up", "ok"),

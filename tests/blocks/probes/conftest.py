@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blocks.probes.certificates import Authority
+from tests.certificates import Authority
 
 
 @pytest.fixture(scope="session")

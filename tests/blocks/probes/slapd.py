@@ -1,13 +1,14 @@
 """A real OpenLDAP server on loopback that takes logins over TLS alone."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.ports import free_port, listens
 
 SCHEMAS, MODULES = Path("/etc/ldap/schema"), Path("/usr/lib/ldap")
 ADMIN, PASSWORD = "cn=admin,dc=example,dc=com", "right ü"
@@ -49,7 +50,7 @@ def program() -> str | None:
 def slapd(folder: Path, certificate: Path, more: str = "", overlays: str = "") -> Iterator[Slapd]:
     """Runs until the block ends; ``more`` and ``overlays`` are lines of its configuration, before and within the database's."""
     folder.mkdir(parents=True)
-    file, found = folder / "slapd.conf", Slapd(_free(), _free())
+    file, found = folder / "slapd.conf", Slapd(free_port(), free_port())
     file.write_text(
         CONFIGURATION.format(
             schemas=SCHEMAS,
@@ -70,7 +71,7 @@ def slapd(folder: Path, certificate: Path, more: str = "", overlays: str = "") -
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + 30
-        while not (_listens(found.port) and _listens(found.tls_port)):
+        while not (listens(found.port) and listens(found.tls_port)):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
@@ -78,14 +79,3 @@ def slapd(folder: Path, certificate: Path, more: str = "", overlays: str = "") -
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _free() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.looking import seen
 from tests.blocks.probes.serving import saying
+from tests.certificates import Authority
 
 
 @pytest.mark.parametrize(

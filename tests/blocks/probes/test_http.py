@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import pytest
 from aiohttp import web
 
-from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.looking import seen
 from tests.blocks.probes.serving import Handler, saying, serving
+from tests.certificates import Authority
 
 BODY = {"status": "ok", "checks": [{"name": "db", "up": True}, {"name": "queue", "depth": 3}], "版本": "1.2"}
 

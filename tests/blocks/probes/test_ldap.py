@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigurationInvalid
-from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.looking import seen
 from tests.blocks.probes.serving import saying
 from tests.blocks.probes.slapd import ADMIN, PASSWORD, Slapd, missing, slapd
+from tests.certificates import Authority
 
 needs_slapd = pytest.mark.skipif(bool(missing()), reason=missing())
 LOGIN: dict[str, Any] = {"username": ADMIN, "password": PASSWORD}

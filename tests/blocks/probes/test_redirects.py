@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.blocks.probes.certificates import Authority
 from tests.blocks.probes.looking import seen
 from tests.blocks.probes.serving import serving
+from tests.certificates import Authority
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
