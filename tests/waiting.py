@@ -19,11 +19,13 @@ async def eventually(condition: Callable[[], T], within: float = 10.0, what: str
 
 async def eventually(condition: Callable[[], Any], within: float = 10.0, what: str = "") -> Any:
     """The first truthy answer of ``condition``; fails, saying ``what`` was awaited, when none came ``within`` seconds."""
-    deadline = monotonic() + within
+    began = monotonic()
     while True:
         answer = condition()
         value = await answer if inspect.isawaitable(answer) else answer
         if value:
             return value
-        assert monotonic() < deadline, f"within {within} s: {what or 'the condition'} (last: {value!r})"
-        await asyncio.sleep(0.01)
+        waited = monotonic() - began
+        assert waited < within, f"within {within} s: {what or 'the condition'} (last: {value!r})"
+        # What is waited for needs the processor more than the question does, the longer it takes.
+        await asyncio.sleep(min(0.01 + waited / 20, 0.25))
