@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
-from typing import IO
+from typing import IO, cast
 
 from blocks.handover import CHUNK, Abandoned
 from core.backups.errors import DumpFailed, ToolTooOld
@@ -146,8 +147,6 @@ class Running:
                 with suppress(OSError):
                     stream.close()
         self.wait()
-        if self._process.stderr is not None and not self._listening.is_alive():
-            self._process.stderr.close()
 
     def _signal(self, signum: signal.Signals) -> None:
         if self._process.poll() is None:
@@ -155,8 +154,8 @@ class Running:
                 os.killpg(self._process.pid, signum)
 
     def _listen(self) -> None:
-        assert self._process.stderr is not None
-        with open(self._process.stderr.fileno(), "rb", closefd=False) as said:
+        # Closed here: what the program started may hold on to it beyond the program's own end.
+        with BufferedReader(cast("RawIOBase", self._process.stderr)) as said:
             while line := said.readline(64 * 1024):
                 text = line.decode(errors="replace").strip()
                 if text and self._tool.worth(text):

@@ -15,7 +15,7 @@ from schemathesis.schemas import APIOperation, BaseSchema
 
 from tests.api.serving import Served
 
-EXAMPLES = 8
+EXAMPLES = 5
 """For each operation, of valid requests and of invalid ones."""
 
 
