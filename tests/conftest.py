@@ -27,8 +27,8 @@ BUSY = (
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: half of the workers begin with tests that mostly wait."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: some of the workers begin with tests that mostly wait."""
+    return (os.cpu_count() or 1) + 1
 
 
 class Mixed(LoadFileScheduling):  # type: ignore[misc]

@@ -148,15 +148,18 @@ async def test_what_a_killed_process_left_is_ended(serve: Serve, prefect: Runnin
         await run(client, "drawing/baseChart", CHART)
         asked = asyncio.create_task(run(client, "database/query", {"database": "own", "sql": "SELECT 'first', pg_sleep(50)"}))
 
+        seen: list[Any] = []
+
         async def running() -> bool:
-            known = rows(api, "id, owner")
+            known = rows(api, "id, owner, status")
+            seen[:] = [known, asked]
             if len(known) < 2:
                 return False
-            now = {"state": {"type": {"any_": ["RUNNING"]}}}
-            task_runs = await runs_of(prefect, "task_runs", name={"any_": [known[1][0]]}, **now)
-            return bool(task_runs and await runs_of(prefect, "flow_runs", name={"any_": [known[1][1]]}, **now))
+            for kind, name in zip(("task_runs", "flow_runs"), known[1], strict=False):
+                seen.append([one["state_type"] for one in await runs_of(prefect, kind, name={"any_": [name]})])
+            return seen[2:] == [["RUNNING"], ["RUNNING"]]
 
-        await eventually(running, 45, "the call runs, and Prefect knows")
+        await eventually(running, 45, lambda: f"the call runs, and Prefect knows: {seen}")
         await asyncio.to_thread(api.stop, signal.SIGKILL)
         with pytest.raises(httpx.TransportError):
             await asked
