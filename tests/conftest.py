@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from core.store.schema import migrate
 from deployments.postgres import EmbeddedPostgres
+from tests.databases import installed, statement
 from tests.valkey import ValkeyServer
 
 pytest_plugins = ["tests.mariadb", "tests.postgres_filled", "tests.prefect_server", "tests.s3", "tests.upstream"]
@@ -101,8 +101,7 @@ def template_database(postgres: EmbeddedPostgres) -> str:
 def database_url(postgres: EmbeddedPostgres, template_database: str) -> Iterator[str]:
     """A fresh database with our newest schema, gone after the test."""
     name = f"test_{secrets.token_hex(6)}"
-    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
-    yield postgres.url(name)
+    yield installed(postgres, name, template_database)
     statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -121,9 +120,3 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = ValkeyServer(Path(tmp_path_factory.mktemp("valkey"))).start()
     yield server.url
     server.kill()
-
-
-def statement(server: EmbeddedPostgres, text: str) -> None:
-    """Run one statement as the superuser, outside a transaction."""
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(text.encode())

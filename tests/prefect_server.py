@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 
 from core.config import PrefectServer, Settings, child_environment, prefect_environment
 from deployments.postgres import EmbeddedPostgres
+from tests.databases import installed
 from tests.ports import free_port
 
 START = 120.0
@@ -155,10 +155,8 @@ def served_flows(
     prefect_server: RunningServer, postgres: EmbeddedPostgres, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServedFlows]:
     """A flows process for one module's tests, which share its database; it takes every due run on the session's server."""
-    name = f"served_{secrets.token_hex(4)}"
-    with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy".encode())
-    served = ServedFlows(prefect_server, postgres.url(name), tmp_path_factory.mktemp("flows") / "flows.log")
+    url = installed(postgres, f"served_{secrets.token_hex(4)}", template_database)
+    served = ServedFlows(prefect_server, url, tmp_path_factory.mktemp("flows") / "flows.log")
     served.start()
     yield served
     served.stop()

@@ -24,7 +24,7 @@ from core.ids import new_id
 from core.store.access import Tokens
 from core.store.base import Store
 from deployments.postgres import EmbeddedPostgres
-from tests.conftest import statement
+from tests.databases import installed
 from tests.ports import free_port
 from tests.upstream import KEY
 
@@ -151,9 +151,7 @@ def launched(
     postgres: EmbeddedPostgres, template: str, folder: Path, providers: Mapping[str, Mapping[str, Any]], **more: Any
 ) -> Iterator[Served]:
     """An API on a database of its own, which must stop cleanly in the end."""
-    name = f"api_{secrets.token_hex(4)}"
-    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    api = Served(folder, postgres.url(name), providers, **more)
+    api = Served(folder, installed(postgres, f"api_{secrets.token_hex(4)}", template), providers, **more)
     api.token = beside(api.make_token())
     api.start()
     try:

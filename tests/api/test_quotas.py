@@ -20,7 +20,7 @@ from core.store.base import Store
 from core.store.workspaces import Workspaces
 from deployments.postgres import EmbeddedPostgres
 from tests.api.serving import Served, beside, first_chunk, provider
-from tests.conftest import statement
+from tests.databases import installed
 from tests.upstream import FakeUpstream
 from tests.waiting import eventually
 
@@ -54,15 +54,14 @@ def two(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Served, Served]]:
     """Two processes on one database."""
-    name = f"quotas_{secrets.token_hex(4)}"
-    statement(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
+    url = installed(postgres, f"quotas_{secrets.token_hex(4)}", template_database)
     providers = {"fake": provider(standing_upstream.base_url, "plain", "slow-100", "fail-500", "stall-after-3")}
     environment = {"REDIS_URL": f"{valkey_url.removesuffix('/0')}/3"} if request.param == "valkey" else {}
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
         apis = []
         for _ in range(2):
             folder = tmp_path_factory.mktemp("quotas")
-            apis.append(Served(folder, postgres.url(name), providers, environment=environment, settings=SETTINGS))
+            apis.append(Served(folder, url, providers, environment=environment, settings=SETTINGS))
             stack.callback(apis[-1].stop)
         apis[0].token = apis[1].token = beside(apis[0].make_token())
         list(threads.map(Served.start, apis))

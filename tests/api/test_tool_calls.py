@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from deployments.postgres import EmbeddedPostgres
 from tests.api.conftest import Serve
 from tests.api.serving import Served
-from tests.conftest import statement
+from tests.databases import statement
 from tests.prefect_server import RunningServer
 from tests.waiting import eventually
 

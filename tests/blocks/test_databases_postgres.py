@@ -17,7 +17,7 @@ from core.errors import ConfigurationInvalid, DatabaseUnavailable, InputInvalid,
 from core.settings_databases import ReadableSettings
 from deployments.postgres import EmbeddedPostgres
 from tests.blocks.attacks import NO_STATEMENTS, SEVERAL_STATEMENTS
-from tests.conftest import statement
+from tests.databases import statement
 from tests.waiting import eventually
 from tests.wire import wire
 

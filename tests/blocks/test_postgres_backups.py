@@ -15,7 +15,7 @@ from core.backups.errors import (
     TargetNotEmpty,
 )
 from deployments.postgres import EmbeddedPostgres
-from tests.conftest import statement
+from tests.databases import statement
 from tests.postgres_filled import FOLDER, fill, place, put_back, run_sql, saved, seen
 
 

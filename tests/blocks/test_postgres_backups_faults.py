@@ -21,7 +21,7 @@ from core.backups.errors import (
     ToolTooOld,
 )
 from deployments.postgres import EmbeddedPostgres
-from tests.conftest import statement
+from tests.databases import statement
 from tests.postgres_filled import DEBIAN, FOLDER, fill, place, put_back, run_sql, saved, seen
 from tests.waiting import eventually
 

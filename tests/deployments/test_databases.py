@@ -14,7 +14,7 @@ from core.config import DatabaseSettings, PrefectSettings, ProviderSettings, Set
 from deployments.databases import our_database, prefect_database
 from deployments.engines import Engines, handed_on, noted_engines, with_engines
 from deployments.postgres import EmbeddedPostgres
-from tests.conftest import statement
+from tests.databases import statement
 
 HERE = {"HOME": "/nowhere"}
 

@@ -21,7 +21,7 @@ from core.store.drills import DrillRecord, Drills
 from deployments.postgres import EmbeddedPostgres
 from flows.drilling import drill
 from tests.audit_rows import audit_rows
-from tests.conftest import statement
+from tests.databases import statement
 from tests.flows.saved import Stage, flip
 from tests.mariadb import PASSWORD, MariaDBServer
 from tests.prefect_server import RunningServer

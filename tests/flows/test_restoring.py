@@ -15,7 +15,7 @@ from core.errors import Conflict, InputInvalid, NotFound, PilothouseError
 from deployments.postgres import EmbeddedPostgres
 from flows.restoring import restore
 from tests.audit_rows import audit_rows
-from tests.conftest import statement
+from tests.databases import statement
 from tests.flows.saved import Stage, flip
 from tests.postgres_filled import fill, seen
 from tests.prefect_server import RunningServer

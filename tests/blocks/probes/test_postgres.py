@@ -16,7 +16,7 @@ from core.errors import ConfigurationInvalid
 from deployments.postgres import EmbeddedPostgres
 from tests.blocks.probes.looking import seen
 from tests.certificates import Authority
-from tests.conftest import statement
+from tests.databases import statement
 from tests.waiting import eventually
 from tests.wire import wire
 
