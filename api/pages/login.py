@@ -1,21 +1,16 @@
 """The login page: a form that needs no JavaScript, in English or Chinese."""
 
-import base64
 from collections.abc import Mapping
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from api.pages.page import headers, style_of, template
 from core.errors import DirectoryUnavailable, LoginRefused, PilothouseError, TooManyAttempts
 from core.identity.oidc import IdentityProvider
 
-HERE = Path(__file__).parent
-STYLE = "".join(line.strip() for line in (HERE / "login.css").read_text(encoding="utf-8").splitlines())
+STYLE = style_of("login.css")
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "lang": "en",
@@ -68,8 +63,7 @@ def login_page(
     # Logins by another provider come back to an address of their own.
     base = request.url.path.partition("/auth/oidc/")[0].removesuffix("/login")
     providers: Mapping[str, IdentityProvider] = request.app.state.parts.elsewhere.providers
-    page = _environment().get_template("login.html")
-    text = page.render(
+    text = template("login.html").render(
         t=words,
         style=STYLE,
         action=f"{base}/login",
@@ -81,7 +75,7 @@ def login_page(
             for name, one in providers.items()
         ],
     )
-    return HTMLResponse(text, status, _headers(where))
+    return HTMLResponse(text, status, headers(STYLE, onward=_onward(where)))
 
 
 def _told(error: PilothouseError | None, words: Mapping[str, str], by: str | None) -> tuple[str, int]:
@@ -97,21 +91,7 @@ def _told(error: PilothouseError | None, words: Mapping[str, str], by: str | Non
     return (words["away"], 503) if isinstance(error, DirectoryUnavailable) else (words["wrong"], 401)
 
 
-def _headers(where: str) -> dict[str, str]:
-    """The form may be sent to us alone; browsers ask the same of where its answer leads on to."""
-    style = base64.b64encode(sha256(STYLE.encode()).digest()).decode()
+def _onward(where: str) -> str:
+    """The origin that ``where`` is at, if it is another one than ours."""
     parts = urlsplit(where)
-    onward = f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
-    return {
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{style}'; form-action 'self'{onward};"
-        " base-uri 'none'; frame-ancestors 'none'",
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "same-origin",
-        "X-Content-Type-Options": "nosniff",
-        "Vary": "Accept-Language",
-    }
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

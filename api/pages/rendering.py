@@ -1,36 +1,18 @@
 """The status page as HTML: one page with its style in it, that asks nobody for anything and runs no script."""
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from api.pages.page import headers, style_of, template
 from core.status import layout, pictures, words
 from core.status.view import STATES, PlatformView, ServiceView, StatusView
 from core.sweeps.observation import State
 
-HERE = Path(__file__).parent
-STYLE = "".join(line.strip() for line in (HERE / "status.css").read_text(encoding="utf-8").splitlines())
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(sha256(STYLE.encode()).digest()).decode()}'; img-src data:;"
-    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-"""The Content-Security-Policy of every page: our own style by its hash, the icon, the form that logs out, and nothing else."""
-HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": POLICY,
-    "Cache-Control": "no-store",
-    # Other sites are told nothing; to us a form has to say where it comes from.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Vary": "Accept-Language",
-}
+STYLE = style_of("status.css")
+HEADERS = headers(STYLE)
 _ICONS: Mapping[str, tuple[str, str]] = {
     "ok": ("#10693a", "<circle cx='8' cy='8' r='7' fill='{}'/>"),
     "warning": ("#c98500", "<path d='M8 1 15 14H1z' fill='{}'/>"),
@@ -54,26 +36,14 @@ class Look:
     """Whose login a browser shows the page by, for the button that ends it; empty for others."""
 
 
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-
-
 def status_page(view: StatusView, look: Look) -> str:
     """The whole page; every text of a service or an alert is escaped."""
-    return _environment().get_template("status.html").render(view=view, **_tools(view, look))
+    return template("status.html").render(view=view, **_tools(view, look))
 
 
 def plain_page(name: Literal["door.html", "away.html"], look: Look, now: datetime) -> str:
     """A page without any fact on it."""
-    return _environment().get_template(name).render(**_tools(StatusView(now), look))
+    return template(name).render(**_tools(StatusView(now), look))
 
 
 def _tools(view: StatusView, look: Look) -> dict[str, object]:

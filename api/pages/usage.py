@@ -3,15 +3,10 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from api.pages import rendering
+from api.pages.page import headers, style_of, template
 from api.pages.rendering import Theme
 from core.charts.chart import Picture
 from core.quotas.counting import Standing
@@ -21,17 +16,8 @@ from core.store.usage import By, Used
 from core.usage_charts import Drawn
 from core.usage_report import Days
 
-HERE = Path(__file__).parent
-STYLE = rendering.STYLE + "".join(line.strip() for line in (HERE / "usage.css").read_text(encoding="utf-8").splitlines())
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(sha256(STYLE.encode()).digest()).decode()}'; img-src data:;"
-    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS: Mapping[str, str] = {
-    **rendering.HEADERS,
-    "Content-Security-Policy": POLICY,
-    "Vary": "Accept, Accept-Language",
-}
+STYLE = style_of("status.css", "usage.css")
+HEADERS = headers(STYLE, vary="Accept, Accept-Language")
 KEPT = ("lang", "theme")
 """What the form sends along."""
 _EN: Mapping[str, str] = {
@@ -140,13 +126,6 @@ class UsageView:
     charts: Sequence[Drawn]
 
 
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-
 def usage_page(view: UsageView, look: UsageLook) -> str:
     """The whole page; every name in it is escaped."""
     said = SAID[look.language]
@@ -155,22 +134,18 @@ def usage_page(view: UsageView, look: UsageLook) -> str:
         query = dict(look.query) | changed
         return f"?{urlencode({name: value for name, value in query.items() if value is not None})}"
 
-    return (
-        _environment()
-        .get_template("usage.html")
-        .render(
-            view=view,
-            look=look,
-            t=said,
-            style=STYLE,
-            link=link,
-            kept=[(name, value) for name, value in look.query.items() if name in KEPT],
-            number=lambda value: f"{value:,}",
-            money=_money,
-            amount=lambda limit, value: words.size(value) if limit == "storage_bytes" else f"{value:,}",
-            called=lambda by, line: _called(by, line) or said["nobody"],
-            uri=_uri,
-        )
+    return template("usage.html").render(
+        view=view,
+        look=look,
+        t=said,
+        style=STYLE,
+        link=link,
+        kept=[(name, value) for name, value in look.query.items() if name in KEPT],
+        number=lambda value: f"{value:,}",
+        money=_money,
+        amount=lambda limit, value: words.size(value) if limit == "storage_bytes" else f"{value:,}",
+        called=lambda by, line: _called(by, line) or said["nobody"],
+        uri=_uri,
     )
 
 
