@@ -20,25 +20,13 @@ from core.backups.place import Inspection, Part, Place
 from core.errors import StoreRefused
 from core.settings_backups import HookSettings
 from core.store.backups import Backups
-from tasks.retrying import NOWHERE, retried, worth_another_try
+from tasks.retrying import NOWHERE, patient, retried, worth_another_try
 from tasks.runs import report_progress
 
 DAY = 86_400
 EVERY = 1.0
 """Seconds between two words on how far it is."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-patient = task(
-    retries=3,
-    retry_delay_seconds=[1, 5, 20],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    result_storage=NOWHERE,
-    timeout_seconds=DAY,
-)
-"""For what takes as long as there is much: of files, of objects."""
 
 
 class Meter:

@@ -7,7 +7,7 @@ from blocks.pipe_reading import reading_part
 from core.backups.bucket_index import Index
 from core.backups.errors import BackupDamaged
 from core.backups.manifest import Manifest, PartRecord
-from tasks.dumps import patient
+from tasks.retrying import patient
 
 
 @patient

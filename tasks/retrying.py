@@ -1,8 +1,9 @@
 """What our tasks have in common: when another try makes sense, and results that are kept nowhere."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -10,6 +11,9 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from core.errors import PilothouseError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NOWHERE = Path(tempfile.gettempdir()) / "pilothouse-results"
 """``result_storage`` of flows and tasks whose results are not persisted; nothing is ever written there.
@@ -24,14 +28,20 @@ async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[A
     return not (isinstance(error, PilothouseError) and error.permanent)
 
 
-retried = task(
-    retries=3,
-    retry_delay_seconds=[1, 5, 20],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    result_storage=NOWHERE,
-    timeout_seconds=300,
-)
+def _tried(timeout: float) -> Callable[[Callable[P, R]], Task[P, R]]:
+    return task(
+        retries=3,
+        retry_delay_seconds=[1, 5, 20],
+        retry_jitter_factor=0.5,
+        retry_condition_fn=worth_another_try,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        result_storage=NOWHERE,
+        timeout_seconds=timeout,
+    )
+
+
+retried = _tried(300)
 """A task decorator for short effects on our database or Prefect's server: tried four times within half a minute."""
+patient = _tried(86_400)
+"""For what takes as long as there is much: of files, of objects."""

@@ -33,7 +33,6 @@ from tasks import dumps
 from tests.audit_rows import audit_rows
 from tests.dead_mans_switch import Switch, switch
 from tests.flows.saved import Stage
-from tests.prefect_server import RunningServer
 from tests.s3 import S3Server
 
 __all__ = ["switch"]
@@ -42,14 +41,11 @@ RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
 
 @pytest.fixture
-def stage(prefect_client: RunningServer, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    made = Stage(tmp_path, database_url)
+def stage(stage: Stage, tmp_path: Path) -> Stage:
     (tmp_path / "files" / "deep").mkdir(parents=True)
     (tmp_path / "files" / "a.txt").write_text("a")
     (tmp_path / "files" / "deep" / "b.bin").write_bytes(bytes(range(256)) * 5000)
-    for name, value in made.environ.items():
-        monkeypatch.setenv(name, value)
-    return made
+    return stage
 
 
 @pytest.fixture

@@ -43,12 +43,9 @@ SIZE = 300_000_000
 
 
 @pytest.fixture
-def stage(prefect_client: RunningServer, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    made = Stage(tmp_path, database_url)
+def stage(stage: Stage, tmp_path: Path) -> Stage:
     (tmp_path / "files").mkdir()
-    for name, value in made.environ.items():
-        monkeypatch.setenv(name, value)
-    return made
+    return stage
 
 
 @pytest.fixture

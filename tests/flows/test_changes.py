@@ -37,11 +37,8 @@ asyncio.run(guarded_change("slow", dry_run=False))
 
 
 @pytest.fixture
-def stage(prefect_client: RunningServer, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(changes, "EVERY", 0.05)
-    made = Stage(tmp_path, database_url)
-    for name, value in made.environ.items():
-        monkeypatch.setenv(name, value)
     platform, new = tmp_path / "platform", tmp_path / "next"
     platform.mkdir()
     new.mkdir()
@@ -49,7 +46,7 @@ def stage(prefect_client: RunningServer, database_url: str, tmp_path: Path, monk
     (platform / ".env").write_text("IMAGE=web:1\nPASSWORD=hunter2\n")
     (platform / ".env").chmod(0o640)
     (new / ".env").write_text("IMAGE=web:2\nPASSWORD=hunter2\n")
-    return made
+    return stage
 
 
 @pytest.fixture

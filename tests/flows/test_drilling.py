@@ -2,12 +2,10 @@
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psutil
-import psycopg
 import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import State
@@ -24,7 +22,7 @@ from tests.audit_rows import audit_rows
 from tests.databases import statement
 from tests.flows.saved import Stage, flip
 from tests.mariadb import PASSWORD, MariaDBServer
-from tests.prefect_server import RunningServer
+from tests.postgres_filled import run_sql
 
 FEW = """
 CREATE TABLE people (id int PRIMARY KEY, name text);
@@ -42,20 +40,6 @@ def source(postgres: EmbeddedPostgres) -> Iterator[str]:
     run_sql(postgres.url(name), FEW)
     yield postgres.url(name)
     statement(postgres, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def stage(tmp_path: Path, database_url: str, prefect_client: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    stage = Stage(tmp_path, database_url)
-    for name, value in stage.environ.items():
-        monkeypatch.setenv(name, value)
-    return stage
-
-
-def run_sql(url: str, text: str) -> Any:
-    with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(text.encode())
-        return cursor.fetchall() if cursor.description else None
 
 
 def scratch_databases(postgres: EmbeddedPostgres) -> list[str]:

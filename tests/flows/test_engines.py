@@ -17,7 +17,6 @@ from flows.drilling import drill
 from flows.restoring import restore
 from tests.flows.saved import Stage
 from tests.mariadb import PASSWORD, MariaDBServer
-from tests.prefect_server import RunningServer
 from tests.s3 import S3Server
 from tests.valkey import ValkeyServer
 
@@ -29,14 +28,6 @@ SHOP = (
     "INSERT INTO engine_shop.orders SELECT seq, concat('订单 ', seq), unhex(md5(seq)) FROM engine_shop.seq_1_to_3000",
     "CREATE VIEW engine_shop.few AS SELECT * FROM engine_shop.orders WHERE id < 10",
 )
-
-
-@pytest.fixture
-def stage(prefect_client: RunningServer, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    made = Stage(tmp_path, database_url)
-    for name, value in made.environ.items():
-        monkeypatch.setenv(name, value)
-    return made
 
 
 @pytest.fixture

@@ -76,14 +76,6 @@ class Bucket:
 
 
 @pytest.fixture
-def stage(prefect_client: RunningServer, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    made = Stage(tmp_path, database_url)
-    for name, value in made.environ.items():
-        monkeypatch.setenv(name, value)
-    return made
-
-
-@pytest.fixture
 def bucket(s3: S3Server) -> Bucket:
     made = Bucket(s3)
     made.fill()

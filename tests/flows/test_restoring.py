@@ -3,10 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
@@ -17,8 +14,7 @@ from flows.restoring import restore
 from tests.audit_rows import audit_rows
 from tests.databases import statement
 from tests.flows.saved import Stage, flip
-from tests.postgres_filled import fill, seen
-from tests.prefect_server import RunningServer
+from tests.postgres_filled import fill, run_sql, seen
 
 Made = Callable[[], str]
 FEW = """
@@ -42,20 +38,6 @@ def databases(postgres: EmbeddedPostgres) -> Iterator[Made]:
     yield make
     for name in names:
         statement(postgres, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def stage(tmp_path: Path, database_url: str, prefect_client: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    stage = Stage(tmp_path, database_url)
-    for name, value in stage.environ.items():
-        monkeypatch.setenv(name, value)
-    return stage
-
-
-def run_sql(url: str, text: str) -> Any:
-    with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(text.encode())
-        return cursor.fetchall() if cursor.description else None
 
 
 async def test_a_destroyed_database_is_back_in_a_target(stage: Stage, databases: Made) -> None:
