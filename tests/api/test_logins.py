@@ -162,19 +162,16 @@ async def test_guessing_has_to_wait_and_does_not_shut_out_others(served: Served,
 
 
 async def test_an_unknown_name_takes_as_long_as_a_wrong_password(served: Served, client: httpx.AsyncClient) -> None:
-    emails = [await a_user(served, "member") for _ in range(8)]
+    async def seconds(name: str) -> float:
+        began = time.perf_counter()
+        assert (await client.post("/auth/login", json={"email": name, "password": "wrong password"})).status_code == 401
+        return time.perf_counter() - began
 
-    async def median(names: list[str]) -> float:
-        took = []
-        for name in names:
-            began = time.perf_counter()
-            assert (await client.post("/auth/login", json={"email": name, "password": "wrong password"})).status_code == 401
-            took.append(time.perf_counter() - began)
-        return sorted(took)[len(took) // 2]
-
-    known = await median(emails)
-    unknown = await median([f"{new_id()}@example.com" for _ in range(8)])
-    assert 0.4 < unknown / known < 2.5
+    known, unknown = [], []
+    for _ in range(10):  # by turns, since a machine has its moments, and the fastest of each, which had none
+        known.append(await seconds(await a_user(served, "member")))
+        unknown.append(await seconds(f"{new_id()}@example.com"))
+    assert 0.6 < min(unknown) / min(known) < 1.7
 
 
 @pytest.mark.parametrize(
