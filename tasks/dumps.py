@@ -20,10 +20,9 @@ from core.backups.place import Inspection, Part, Place
 from core.errors import StoreRefused
 from core.settings_backups import HookSettings
 from core.store.backups import Backups
-from tasks.retrying import NOWHERE, patient, retried, worth_another_try
+from tasks.retrying import DAY, NOWHERE, patient, retried, tried
 from tasks.runs import report_progress
 
-DAY = 86_400
 EVERY = 1.0
 """Seconds between two words on how far it is."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -73,18 +72,7 @@ async def inspect_source(place: Place) -> Inspection:
     return await place.inspect()
 
 
-@task(
-    name="dump_source",
-    task_run_name="{part.name}",
-    retries=3,
-    retry_delay_seconds=[2, 10, 60],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    result_storage=NOWHERE,
-    timeout_seconds=DAY,
-)
+@tried(DAY, (2, 10, 60), run_name="{part.name}")
 async def dump_source(
     part: Part, store: BackupStore, folder: str, recipients: Sequence[str], effort: Effort, meter: Meter
 ) -> PartRecord:

@@ -14,24 +14,14 @@ from core.backups.manifest import PartRecord
 from core.backups.place import Fingerprint, Inspection, Place
 from core.files import ObjectStore
 from core.store.drills import Drills, NewDrill
-from tasks.retrying import NOWHERE, retried, worth_another_try
+from tasks.retrying import DAY, NOWHERE, retried, tried
 from tasks.runs import report_progress
 
-DAY = 86_400
 EVERY = 1.0
 """Seconds between two words on how far it is."""
 
 long = task(cache_policy=NO_CACHE, persist_result=False, result_storage=NOWHERE, timeout_seconds=DAY)
-harmless = task(
-    retries=2,
-    retry_delay_seconds=[2, 15],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    result_storage=NOWHERE,
-    timeout_seconds=DAY,
-)
+harmless = tried(DAY, (2, 15))
 """For what only reads, however long."""
 
 

@@ -1,7 +1,7 @@
 """What our tasks have in common: when another try makes sense, and results that are kept nowhere."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,6 +15,7 @@ from core.errors import PilothouseError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DAY = 86_400
 NOWHERE = Path(tempfile.gettempdir()) / "pilothouse-results"
 """``result_storage`` of flows and tasks whose results are not persisted; nothing is ever written there.
 
@@ -28,10 +29,14 @@ async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[A
     return not (isinstance(error, PilothouseError) and error.permanent)
 
 
-def _tried(timeout: float) -> Callable[[Callable[P, R]], Task[P, R]]:
+def tried(
+    timeout: float, delays: Sequence[float] = (1, 5, 20), run_name: str | None = None
+) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """A task decorator: once more after each of ``delays`` (seconds, with jitter), ``timeout`` seconds at most for each try."""
     return task(
-        retries=3,
-        retry_delay_seconds=[1, 5, 20],
+        task_run_name=run_name,
+        retries=len(delays),
+        retry_delay_seconds=list(delays),
         retry_jitter_factor=0.5,
         retry_condition_fn=worth_another_try,
         cache_policy=NO_CACHE,
@@ -41,7 +46,7 @@ def _tried(timeout: float) -> Callable[[Callable[P, R]], Task[P, R]]:
     )
 
 
-retried = _tried(300)
-"""A task decorator for short effects on our database or Prefect's server: tried four times within half a minute."""
-patient = _tried(86_400)
+retried = tried(300)
+"""For short effects on our database or Prefect's server: tried four times within half a minute."""
+patient = tried(DAY)
 """For what takes as long as there is much: of files, of objects."""
