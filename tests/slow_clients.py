@@ -31,7 +31,7 @@ async def told(port: int, *pieces: bytes, every: float = 0.0) -> tuple[bytes, fl
     dripping = asyncio.create_task(drip())
     said = b""
     with suppress(ConnectionError):
-        said = await asyncio.wait_for(reader.read(), 8)
+        said = await asyncio.wait_for(reader.read(), 30)
     dripping.cancel()
     writer.close()
     return said, loop.time() - began

@@ -11,14 +11,14 @@ What = str | Callable[[], str]
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], within: float = 10.0, what: What = "") -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], within: float = 30.0, what: What = "") -> T: ...
 
 
 @overload
-async def eventually(condition: Callable[[], T], within: float = 10.0, what: What = "") -> T: ...
+async def eventually(condition: Callable[[], T], within: float = 30.0, what: What = "") -> T: ...
 
 
-async def eventually(condition: Callable[[], Any], within: float = 10.0, what: What = "") -> Any:
+async def eventually(condition: Callable[[], Any], within: float = 30.0, what: What = "") -> Any:
     """The first truthy answer of ``condition``; fails, saying ``what`` was awaited, when none came ``within`` seconds.
 
     ``what`` may tell, when it is asked in the end, what was seen instead.

@@ -264,7 +264,7 @@ async def test_many_logins_at_once_do_not_stop_the_rest(served: Served, client: 
         assert (await client.get("/health")).status_code == 200
         slowest = max(slowest, time.perf_counter() - began)
     assert len({(await login)["refreshToken"] for login in logins}) == 20
-    assert slowest < 2.0
+    assert slowest < 5.0
 
 
 def test_no_password_or_token_is_in_the_log(served: Served) -> None:

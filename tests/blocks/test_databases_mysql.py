@@ -221,7 +221,7 @@ async def test_a_long_query_is_ended_in_time(shop: MariaDBServer, sql: str) -> N
     began = monotonic()
     with pytest.raises(ToolTimedOut, match=r"longer than 0\.5 s"):
         await database(shop.port, seconds=0.5).query(sql)
-    assert monotonic() - began < 3
+    assert monotonic() - began < 20
     assert await eventually(lambda: of_ours(shop) == 0, what="no connection left")
 
 
@@ -231,7 +231,7 @@ async def test_a_caller_who_leaves_ends_the_query(shop: MariaDBServer) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await eventually(lambda: of_ours(shop) == 0, within=3, what="no connection left")
+    assert await eventually(lambda: of_ours(shop) == 0, what="no connection left")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ async def test_one_that_takes_too_long_ends_with_what_it_started(tmp_path: Path)
         await run_hook("x", python(code, str(noted), seconds=2), {})
     assert monotonic() - began < 20
     number = int(noted.read_text())
-    await eventually(lambda: not psutil.pid_exists(number) or psutil.Process(number).status() == "zombie", 5, "the child's end")
+    await eventually(lambda: not psutil.pid_exists(number) or psutil.Process(number).status() == "zombie", what="the child's end")
 
 
 async def test_the_switch_is_told_at_its_own_addresses(switch: ThreadingHTTPServer) -> None:

@@ -263,7 +263,7 @@ async def test_a_provider_that_hangs_holds_up_only_the_first_answer_and_a_little
         for _ in range(2):
             began = monotonic()
             assert await names(models) == ["fixed", "plain", "echo"]
-            assert monotonic() - began < 2
+            assert monotonic() - began < 20
         never.set()
 
 

@@ -52,10 +52,10 @@ async def test_options_cannot_replace_what_we_decide(upstream: FakeUpstream, pro
 
 async def test_chunks_come_as_they_are_sent(upstream: FakeUpstream, provider_of: ProviderOf) -> None:
     begun, times = time.monotonic(), []
-    async for _ in provider_of(upstream).stream(ModelRequest("slow-20", QUESTION)):
+    async for _ in provider_of(upstream).stream(ModelRequest("slow-50", QUESTION)):
         times.append(time.monotonic() - begun)
     assert times[0] < times[-1] / 2
-    assert times[-1] >= CHUNKS * 0.02
+    assert times[-1] >= CHUNKS * 0.05
 
 
 async def test_the_connection_is_used_again(upstream: FakeUpstream, provider_of: ProviderOf) -> None:
@@ -132,7 +132,7 @@ async def test_leaving_the_stream_ends_the_call_upstream(upstream: FakeUpstream,
     async for _ in stream:
         break
     await stream.aclose()
-    await eventually(lambda: upstream.disconnects == [model], within=1.0, what="the upstream sees its client leave")
+    await eventually(lambda: upstream.disconnects == [model], what="the upstream sees its client leave")
 
 
 @pytest.mark.parametrize("model", ["stall-headers", "stall-before", "slow-50"])
@@ -142,7 +142,7 @@ async def test_cancelling_the_reader_ends_the_call_upstream(upstream: FakeUpstre
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    await eventually(lambda: upstream.disconnects == [model], within=1.0, what="the upstream sees its client leave")
+    await eventually(lambda: upstream.disconnects == [model], what="the upstream sees its client leave")
 
 
 async def test_without_a_key_none_is_sent(monkeypatch: pytest.MonkeyPatch, provider_of: ProviderOf) -> None:

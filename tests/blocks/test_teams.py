@@ -171,7 +171,7 @@ async def test_a_broken_or_stalled_answer_is_worth_another_try(teams: Teams, pat
     began = monotonic()
     error = await failure(channel(teams, path, timeout=0.3))
     assert isinstance(error, ChannelUnavailable)
-    assert monotonic() - began < 3
+    assert monotonic() - began < 20
     await eventually(lambda: "channel" not in {thread.name for thread in threading.enumerate()}, what="its thread has ended")
     await channel(teams, path).send(TOLD)
     assert len(teams.delivered) == 1

@@ -171,12 +171,12 @@ async def test_without_valkey_the_own_readers_notice_nothing(valkey: ValkeyServe
     one, other = ValkeyStreams(connect(valkey.url, 0.5), 0.5), ValkeyStreams(connect(valkey.url, 0.5), 0.5)
     one.open("t")
     expected = [*chunks(one, "t", 1, 3), one.publish("t", "done", b"")]
-    assert await asyncio.wait_for(read(one, "t"), 5) == expected
+    assert await asyncio.wait_for(read(one, "t"), 30) == expected
     with pytest.raises(StreamsUnavailable):
         await read(other, "t")
     with pytest.raises(StreamsUnavailable):
         await other.ping()
-    await asyncio.wait_for(one.aclose(), 5)
+    await asyncio.wait_for(one.aclose(), 30)
     await other.aclose()
 
 
@@ -217,7 +217,7 @@ async def test_closing_hands_over_the_last_events_and_ends_readers(one: ValkeySt
     reading = asyncio.create_task(read(reader, "t-cut"))
     await eventually(lambda: reader._mirrors, what="the reader follows")
     await reader.aclose()
-    assert await asyncio.wait_for(reading, 5) == []
+    assert await asyncio.wait_for(reading, 30) == []
 
 
 async def test_the_server_is_checked_before_it_is_used(valkey: ValkeyServer) -> None:

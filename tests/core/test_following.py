@@ -87,7 +87,7 @@ def record(voice: Voice, status: Status = "done", failure: PilothouseError | Non
 
 
 async def followed(streams: MemoryStreams, turns: FakeTurns, after: int = 0, turn_id: str = "turn") -> list[StreamEvent]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [event async for batch in follow_turn(streams, cast(Turns, turns), turn_id, after) for event in batch]
 
 

@@ -75,7 +75,7 @@ def test_it_ends_when_stopped_while_a_client_is_connected_and_keeps_its_data(ser
     server.start()
     remember(server)
     with psycopg.connect(server.url("pilothouse")):
-        server.stop(within=5)
+        server.stop(within=30)
     assert server.process is not None
     assert server.process.returncode == 0
     assert ask(server.start(), "SELECT answer FROM kept") == 42
@@ -115,7 +115,7 @@ def test_a_server_that_outlived_its_parent_is_ended_first(server: EmbeddedPostgr
     try:
         assert ask(second.start(), "SELECT answer FROM kept") == 42
         assert server.process is not None
-        assert server.process.wait(5) == 0
+        assert server.process.wait(30) == 0
     finally:
         second.stop()
 

@@ -139,15 +139,15 @@ async def test_a_service_comes_back_from_its_store_alone(service: Service, empty
         session = client.post("/chat/sessions", json={}).json()["sessionId"]
         run = client.post("/flows/purge_history/runs", json={}).json()["runId"]
         await eventually(lambda: state(client, run) == "COMPLETED", 60, "a run is over")
-        assert result(service.command("drill", "never", "--json"), 3)["result"] == "nothing_to_drill"
         saved = service.command("backup", "whole")
         assert saved.returncode == 0, saved
 
-        drilled = service.command("drill", "pilothouse", "--json")
-        assert {key: result(drilled)[key] for key in ("source", "result")} == {"source": "pilothouse", "result": "good"}
-        assert "good" in service.command("drill", "prefect").stdout
-
-        backup_id = result(drilled)["backupId"]
+        drills = {each["source"]: each for each in result(service.command("drill", "--json"), 3)["drills"]}
+        assert {source: each["result"] for source, each in drills.items()} == {
+            **dict.fromkeys(("pilothouse", "prefect", "configuration"), "good"),
+            "never": "nothing_to_drill",
+        }
+        backup_id = drills["pilothouse"]["backupId"]
         assert result(service.command("restore", backup_id, "--into", "spare"))["result"] == "good"
         refused = service.command("restore", backup_id, "--into", "spare")
         assert (refused.returncode, "spare is not empty" in refused.stderr) == (1, True), refused.stderr

@@ -73,7 +73,7 @@ async def test_only_some_flow_runs_open_at_once(runs: OpenRuns, flow: Opening) -
 
 
 async def test_nobody_waits_long_for_one_that_opens_late(runs: OpenRuns, flow: Opening) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await runs.place(flow, "late", 0.01) is None
     flow.go_on.set()
     found = await runs.place(flow, "late", 5)
@@ -83,7 +83,7 @@ async def test_nobody_waits_long_for_one_that_opens_late(runs: OpenRuns, flow: O
 async def test_nobody_waits_for_one_that_fails_to_open(runs: OpenRuns, flow: Opening) -> None:
     flow.fails = True
     flow.go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await runs.place(flow, "broken", 60) is None
     assert runs.ids() == set()
 
@@ -117,7 +117,7 @@ async def test_a_full_run_goes_on_until_there_is_another(runs: OpenRuns, flow: O
     first = await runs.place(flow, "busy", 5)
     assert first is not None
     flow.go_on.clear()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for number in range(ITEMS * 2):
             assert await runs.place(flow, "busy", 60) is first, "nobody waits for the other to open"
             first.put(partial(flow.piece, number))
