@@ -12,7 +12,7 @@ from tests.api.serving import Chat, Served, launched, provider
 from tests.smollm import KEY, smollm_server
 
 pytest.importorskip("xllamacpp", reason="xllamacpp has no wheel for this platform")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 IMAGE = re.compile(r"!\[[^\]]*\]\((http[^)]+)\)\n\n")
 

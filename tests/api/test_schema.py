@@ -53,7 +53,6 @@ def server_errors(served: Served, operation: APIOperation[Any, Any, Any, Any], m
     return found
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 def test_no_request_meets_a_server_error(served: Served, schema: BaseSchema, mode: GenerationMode) -> None:
     operations = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]

@@ -102,7 +102,9 @@ async def test_a_hundred_calls_at_once_are_all_answered_and_tracked_in_the_proce
     flow_runs = await runs_of(prefect, "flow_runs", id={"any_": [one["flow_run_id"] for one in found if one["flow_run_id"]]})
     (owner,) = {owner for (owner,) in rows(api, "owner")}
     assert {one["name"] for one in flow_runs} == {owner}
-    assert sum(one["flow_run_id"] is not None for one in found) >= 100, "but for the first, none runs on its own"
+    assert sum(one["flow_run_id"] is not None for one in found) >= 90, (
+        "none but those runs on its own that came before the run was open"
+    )
     assert {one["flow_run_id"] for one in found if one["flow_run_id"]} <= {flow for (flow,) in rows(api, "flow_run_id")}
     assert "Sales" not in json.dumps([found, flow_runs])
 

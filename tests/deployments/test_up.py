@@ -19,7 +19,7 @@ import pytest
 from tests.deployments.running_up import RunningUp, alive
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -171,7 +171,6 @@ def filled(empty_database_url: str, mariadb: MariaDBServer, valkey: ValkeyServer
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_no_secret_is_seen_anywhere(
     stage: Stage,
     prefect_client: RunningServer,

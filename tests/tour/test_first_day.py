@@ -15,7 +15,6 @@ import pytest
 from tests.tour.running import Running
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
 QUESTION = {"messages": [{"role": "user", "content": "Name three colours of the rainbow."}]}
 
 

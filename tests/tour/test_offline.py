@@ -13,8 +13,6 @@ import pytest
 from tests.offline.sitecustomize import is_local
 from tests.tour.running import OFFLINE, Running
 
-pytestmark = pytest.mark.timeout(240)
-
 TRY = """
 import asyncio, sys, httpx, uvloop
 async def main():

@@ -2,12 +2,9 @@
 
 import httpx
 import orjson
-import pytest
 
 from tests.tour.running import Running
 from tests.waiting import eventually
-
-pytestmark = pytest.mark.timeout(240)
 
 
 async def test_it_sweeps_itself_without_being_told(up: Running, api: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""Prefect's server: a real one with nobody at work, and what a stand-in says in its place."""
+"""Prefect's server: a real one that is asked for work, and what a stand-in says in its place."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,16 +13,15 @@ from tests.prefect_server import RunningServer
 
 
 async def test_a_real_server_that_this_process_uses(prefect_client: RunningServer) -> None:
-    found = await seen("prefect")
-    assert (found.state, found.code) == ("up", "ok")
-    assert str(found.facts["version"]).startswith("3.")
     async with httpx.AsyncClient(base_url=prefect_client.api_url, trust_env=False) as http:
         flow = (await http.post("/flows/", json={"name": "probed"})).json()["id"]
         made = (await http.post("/deployments/", json={"name": "probed", "flow_id": flow})).json()["id"]
         await http.post("/deployments/get_scheduled_flow_runs", json={"deployment_ids": [made]})
-        busy = await seen("prefect", prefect_client.api_url)
+        found, by_address = await seen("prefect"), await seen("prefect", prefect_client.api_url)
         await http.delete(f"/deployments/{made}")
-    assert (busy.state, int(busy.facts["deployments"]) >= 1) == ("up", True)
+    for each in (found, by_address):
+        assert (each.state, each.code, int(each.facts["deployments"]) >= 1) == ("up", "ok", True)
+        assert str(each.facts["version"]).startswith("3.")
 
 
 @pytest.mark.parametrize(
