@@ -74,7 +74,9 @@ async def trigger(
 ) -> dict[str, str]:
     """Starts a run. With an `Idempotency-Key`, the same request again gives the same run."""
     entry = triggerable(name)
-    await require_own_work(entry, entry.checked(parameters or {}), settings, request.app.state.parts.store)
+    checked = entry.checked(parameters or {})
+    await require_own_work(entry, checked, settings, request.app.state.parts.store)
+    entry.require_configured(checked, settings)
     view = await found.trigger(entry, parameters or {}, caller=caller.token_id, key=idempotency_key)
     return accepted(view, response, settings)
 

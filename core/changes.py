@@ -26,6 +26,8 @@ Result = Literal[
 ]
 """``put_back``: an earlier change was undone. Up to ``not_saved`` nothing was touched; after ``change_failed`` and
 ``not_healthy`` all is as it was, or else it is ``put_back_failed``."""
+NO_CHANGE = "none; describe one in a section [changes.NAME]"
+"""Which changes there are, when there are none."""
 Back = Literal["good", "failed", "not_healthy"]
 """Whether the files are back, the commands of ``undo`` ended well, and all was well after that."""
 

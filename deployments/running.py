@@ -22,6 +22,8 @@ CODES = {"COMPLETED": 0, "CANCELLED": 3}
 INTERRUPTED = 130
 AGAIN = 60.0
 """Seconds for which a broken stream is taken up again."""
+TRACEBACK, REPEATED = "\nTraceback (most recent call last):", "Finished in state "
+"""What is left out of log lines, and lines that are: for who mends the flow, in Prefect's page, and what states say already."""
 STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red", "DEBUG": "dim"}
 
 
@@ -111,8 +113,9 @@ class Follower:
         if kind == "state":
             progress.update(bar, description=str(data["name"]).lower())
             say(f"{data['name']}: {data['message']}" if data["message"] else data["name"])
-        elif kind == "log":
-            say(f"{data['level']:<8} {data['message']}", style=STYLES.get(data["level"], ""))
+        elif kind == "log" and not data["message"].startswith(REPEATED):
+            line = data["message"].partition(TRACEBACK)[0]
+            say(f"{data['level']:<8} {line}", style=STYLES.get(data["level"], ""))
         elif kind == "progress":
             progress.update(bar, completed=data["done"], total=data["total"], amount=amount(data))
             if not self._console.is_terminal:

@@ -19,7 +19,8 @@ from core.alerts.message import Answer, Channel
 from core.alerts.telling import Audience, Outcome, told
 from core.alerts.wording import alive, joined, trial
 from core.config import Settings
-from core.errors import ChannelRefused, ChannelUnavailable, DatabaseUnavailable, NotFound, PilothouseError
+from core.configured import configured
+from core.errors import ChannelRefused, ChannelUnavailable, DatabaseUnavailable, PilothouseError
 from core.errors import told as error_told
 from core.ids import new_id
 from core.store.alerts import Alerts
@@ -108,9 +109,7 @@ class Alerting:
 
         Raises ``NotFound``, and what the channel says: ``ChannelRefused``, ``ChannelUnavailable``.
         """
-        if name not in self._settings.channels:
-            known = ", ".join(self._settings.channels) or "none is configured"
-            raise NotFound(f"There is no channel of that name; there are: {known}.")
+        configured("channel", name, self._settings.channels)
         delivery = Delivery(self._channel(name), trial(new_id(), self.audience.voice(name), datetime.now(UTC)))
         await self._tracked(delivery)
         if delivery.answer is None:

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from core.backups.sources import drill_schedules, schedules
+from core.backups.sources import drill_schedules, schedules, sources_of, unit_named
+from core.changes import NO_CHANGE
 from core.config import Settings
-from core.errors import InputInvalid, NotFound
+from core.configured import configured
+from core.errors import ConfigurationInvalid, InputInvalid, NotFound
+from core.settings_backups import OWN_SOURCES
 from core.sweeps.pace import sweep_schedules
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ class CatalogueEntry:
     internal: bool = False
     planned: Callable[[Settings], Sequence[str]] | None = None
     """The cron lines that the settings say in place of the schedule's."""
+    names: Mapping[str, Callable[[str, Settings], object]] = field(default_factory=lambda: MappingProxyType({}))
+    """Parameters that name something of the configuration, and what raises ``NotFound`` or ``ConfigurationInvalid`` else."""
     scopes: tuple[str, ...] = ()
     """Scopes of tokens, besides ``flows:NAME``, that may see and cancel its runs: those with which runs are made elsewhere."""
 
@@ -106,6 +111,35 @@ class CatalogueEntry:
             raise InputInvalid(f"Give exactly one of {', '.join(self.one_of)}.", field=f"parameters.{self.one_of[0]}")
         return given
 
+    def require_configured(self, parameters: Mapping[str, Any], settings: Settings) -> None:
+        """Raises ``InputInvalid`` for a name of nothing that is configured: a run would only find that out after its start."""
+        for name, find in self.names.items():
+            if (given := parameters.get(name)) is None:
+                continue
+            try:
+                find(given, settings)
+            except (NotFound, ConfigurationInvalid) as error:
+                raise InputInvalid(f"parameters.{name}: {error.message}", field=f"parameters.{name}") from error
+
+
+def _source(name: str, settings: Settings) -> None:
+    """Our own sources are known to the process that saves them, which may be another one."""
+    if name not in OWN_SOURCES:
+        configured("source", name, sources_of(settings))
+
+
+def _unit(name: str, settings: Settings) -> None:
+    if name not in OWN_SOURCES:
+        unit_named(name, settings)
+
+
+def _change(name: str, settings: Settings) -> None:
+    configured("change", name, settings.changes, none=NO_CHANGE)
+
+
+def _provider(name: str, settings: Settings) -> None:
+    configured("provider", name, settings.providers)
+
 
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
     {
@@ -128,17 +162,37 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 concurrency=1,
                 schedule=Schedule("30 3 * * *", MappingProxyType({"dry_run": False})),
             ),
-            CatalogueEntry("backup", "flows.backups", concurrency=4, schedule=Schedule("0 2 * * *"), planned=schedules),
+            CatalogueEntry(
+                "backup",
+                "flows.backups",
+                concurrency=4,
+                schedule=Schedule("0 2 * * *"),
+                planned=schedules,
+                names=MappingProxyType({"name": _unit}),
+            ),
             CatalogueEntry("prune", "flows.backups", concurrency=1),
             CatalogueEntry("send_alerts", "flows.alerts", concurrency=1),
             CatalogueEntry("digest", "flows.alerts", concurrency=1),
             CatalogueEntry("restore", "flows.restoring", concurrency=1),
-            CatalogueEntry("guarded_change", "flows.changes", concurrency=1),
+            CatalogueEntry("guarded_change", "flows.changes", concurrency=1, names=MappingProxyType({"name": _change})),
             CatalogueEntry(
                 "health_sweep", "flows.sweeps", concurrency=2, schedule=Schedule("*/5 * * * *"), planned=sweep_schedules
             ),
-            CatalogueEntry("drill", "flows.drilling", concurrency=1, schedule=Schedule("0 4 * * 0"), planned=drill_schedules),
-            CatalogueEntry("sync_models", "flows.models", concurrency=1, schedule=Schedule("15 * * * *")),
+            CatalogueEntry(
+                "drill",
+                "flows.drilling",
+                concurrency=1,
+                schedule=Schedule("0 4 * * 0"),
+                planned=drill_schedules,
+                names=MappingProxyType({"name": _source}),
+            ),
+            CatalogueEntry(
+                "sync_models",
+                "flows.models",
+                concurrency=1,
+                schedule=Schedule("15 * * * *"),
+                names=MappingProxyType({"provider": _provider}),
+            ),
             CatalogueEntry("preflight", "flows.preflight", concurrency=1, schedule=Schedule("30 6 * * *")),
         )
     }

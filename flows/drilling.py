@@ -22,7 +22,8 @@ from core.backups.manifest import Manifest
 from core.backups.place import Place
 from core.backups.sources import sources_of
 from core.config import load_settings
-from core.errors import NotFound, PilothouseError
+from core.configured import configured
+from core.errors import PilothouseError
 from core.ids import new_id
 from core.settings_backups import SourceSettings
 from core.store.backups import BackupRecord
@@ -47,10 +48,8 @@ async def drill(name: str | None = None) -> dict[str, Any] | State[dict[str, Any
     settings = load_settings()
     async with opened(settings) as parts:
         sources = sources_of(settings)
-        if name is not None and name not in sources:
-            raise NotFound(f"There is no source {name}; there are: {', '.join(sorted(sources)) or 'none'}.")
-        chosen = [name] if name is not None else sorted(sources)
-        drills = [await _drilled(parts, source, sources[source]) for source in chosen]
+        chosen = sources if name is None else {name: configured("source", name, sources)}
+        drills = [await _drilled(parts, source, chosen[source]) for source in sorted(chosen)]
         result = told(drills[0]) if name is not None else {"result": _overall(drills), "drills": [told(each) for each in drills]}
         await keep_result(parts.runs, result)
         await acreate_markdown_artifact(_report(drills), key="drill", description="What the last drill has shown.")

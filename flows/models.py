@@ -12,7 +12,8 @@ from prefect.artifacts import acreate_table_artifact
 
 from blocks.model_versions import ModelShelf
 from core.config import Settings, load_settings
-from core.errors import NotFound, PilothouseError
+from core.configured import configured
+from core.errors import PilothouseError
 from core.model_versions import Changed, Version, alert_of, shown
 from core.store.alerts import Alerts
 from core.store.base import Store
@@ -73,9 +74,8 @@ async def sync_models(provider: str | None = None) -> dict[str, Any]:
         provider: One provider alone; all without it. That one being away fails the run.
     """
     settings = load_settings()
-    if provider is not None and provider not in settings.providers:
-        known = ", ".join(sorted(settings.providers)) or "none"
-        raise NotFound(f"There is no provider of that name; there are: {known}.")
+    if provider is not None:
+        configured("provider", provider, settings.providers)
     async with opened(settings) as parts:
         names = [provider] if provider is not None else sorted(settings.providers)
         wanted = await _wanted(parts)

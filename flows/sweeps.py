@@ -12,7 +12,7 @@ from prefect.context import FlowRunContext, TagsContext
 from prefect.settings import PREFECT_API_URL
 
 from core.config import Settings, load_settings
-from core.errors import NotFound
+from core.configured import configured
 from core.store.base import Store
 from core.store.runs import Runs
 from core.store.services import SweepRecord, Sweeps
@@ -47,9 +47,8 @@ async def health_sweep(topology: str | None = None) -> dict[str, Any]:
     """
     settings = load_settings()
     seen = watched(settings)
-    names = [each.name for each in seen.topologies]
-    if topology is not None and topology not in names:
-        raise NotFound(f"There is no topology of that name; there are: {', '.join(names)}.")
+    if topology is not None:
+        configured("topology", topology, {each.name: each for each in seen.topologies})
     # A task run with tags asks the server for a concurrency slot of each: it would wait for a server that is away.
     with TagsContext(current_tags=set()):
         return await _swept(settings, seen, topology)

@@ -6,7 +6,8 @@ from urllib.parse import quote, urlsplit
 from core.backups.errors import TargetNotEmpty
 from core.backups.manifest import Manifest, PartRecord
 from core.backups.sources import sources_of
-from core.errors import Conflict, InputInvalid, NotFound
+from core.configured import configured
+from core.errors import Conflict, InputInvalid
 from core.settings import Settings
 from core.settings_backups import OWN_SOURCES
 from core.settings_places import PlaceSettings
@@ -89,10 +90,8 @@ def source_behind(settings: Settings, target: str) -> str | None:
 
 def place_for(settings: Settings, target: str) -> PlaceSettings:
     """Where a restore into ``target`` writes: a target, or a source. Raises ``NotFound`` and ``InputInvalid``."""
-    found = settings.targets.get(target) or sources_of(settings).get(target)
-    if found is None:
-        names = ", ".join(sorted(settings.targets)) or "none: add a section [targets.NAME]"
-        raise NotFound(f"There is no target {target}; there are: {names}.", field="target")
+    places = settings.targets if target not in sources_of(settings) else {**sources_of(settings), **settings.targets}
+    found = configured("target", target, places, field="target", none="none: add a section [targets.NAME]")
     source = source_behind(settings, target)
     if source in OWN_SOURCES and source not in settings.sources:
         raise InputInvalid(

@@ -1,10 +1,11 @@
 """What is backed up by name: the configured sources and sets, and what Pilothouse saves of itself without being told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.errors import ConfigurationInvalid, NotFound
+from core.configured import configured
+from core.errors import ConfigurationInvalid
 from core.schedules import latest
 from core.settings import Settings
 from core.settings_backups import SourceSettings
@@ -62,9 +63,7 @@ def left_out(settings: Settings) -> bool:
 
 def found_source(name: str, settings: Settings) -> SourceSettings:
     """Raises ``NotFound``, and ``ConfigurationInvalid`` for key files that would lie there readable."""
-    source = sources_of(settings).get(name)
-    if source is None:
-        raise _unknown(settings)
+    source = configured("source", name, sources_of(settings))
     if name == CONFIGURATION and left_out(settings):
         raise ConfigurationInvalid(UNSEALED)
     return source
@@ -87,6 +86,7 @@ def unit_named(name: str, settings: Settings) -> Unit:
     default = settings.backups.schedule
     if name in settings.sets:
         return Unit(name, settings.sets[name].sources, settings.sets[name].schedule or default, is_set=True)
+    configured("source or set", name, {**sources_of(settings), **settings.sets})
     return Unit(name, (name,), found_source(name, settings).schedule or default)
 
 
@@ -99,8 +99,3 @@ def schedules(settings: Settings) -> list[str]:
 def drill_schedules(settings: Settings) -> list[str]:
     """The cron lines at which the newest backups are restored for proof."""
     return [settings.backups.drill_schedule]
-
-
-def _unknown(settings: Settings) -> NotFound:
-    known: Iterable[str] = sorted({*sources_of(settings), *settings.sets})
-    return NotFound(f"There is no source or set of that name to back up; there are: {', '.join(known) or 'none'}.", field="name")

@@ -61,7 +61,8 @@ async def first_backup_is_over(server: RunningServer) -> None:
 @pytest.fixture(scope="module")
 def served(served_flows: ServedFlows, files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An API beside that flows process."""
-    api = Served(tmp_path_factory.mktemp("api"), served_flows.database_url, {}, served_flows.server.api_url)
+    same = (served_flows.server.settings.data_dir / "pilothouse.toml").read_text(encoding="utf-8")
+    api = Served(tmp_path_factory.mktemp("api"), served_flows.database_url, {}, served_flows.server.api_url, settings=same)
     with ThreadPoolExecutor(1) as beside:
         api.token = beside.submit(asyncio.run, api.make_token()).result()
         beside.submit(asyncio.run, first_backup_is_over(served_flows.server)).result()
@@ -160,8 +161,8 @@ def test_the_exit_code_tells_what_failed(served: Served, served_flows: ServedFlo
     assert (code, "files: failed (dump_running) files is being backed up already, since " in output) == (5, True), errors
 
     code, output, errors = said(served, "backup", "nobody")
-    assert (code, output) == (1, "")
-    assert "There is no source or set of that name" in errors
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+    assert "parameters.name: There is no source or set of that name; there are: both, configuration, files, gone," in errors
 
 
 def test_without_a_database_there_is_no_catalogue(served: Served, tmp_path: Path) -> None:

@@ -72,9 +72,10 @@ def test_a_flow_is_run_to_its_result(served: Served) -> None:
 
 
 def test_a_failed_flow_is_exit_1(served: Served) -> None:
-    code, output, errors = said(served, "run", "drill", "-p", "name=no-such-source")
+    code, output, errors = said(served, "run", "health_sweep", "-p", "topology=nowhere")
     assert (code, output) == (1, "")
-    assert "Failed" in errors
+    assert "Failed: Flow run encountered an exception: NotFound: There is no topology of that name" in " ".join(errors.split())
+    assert ("Traceback" in errors, "Finished in state" in errors) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,10 @@ def test_a_failed_flow_is_exit_1(served: Served) -> None:
         (("purge_history", "-p", "dry_run"), "expected key=value"),
         (("chat_turn", "-p", "turn_id=no-such-turn"), "No such turn"),
         (("nothing",), "there are: backup, chat_turn, "),
+        (("backup", "-p", "name=nothing"), "parameters.name: There is no source or set of that name; there are: "),
+        (("drill", "-p", "name=nothing"), "parameters.name: There is no source of that name; there are: "),
+        (("guarded_change", "-p", "name=nothing"), "there are: none; describe one in a section [changes.NAME]."),
+        (("sync_models", "-p", "provider=nothing"), "parameters.provider: There is no provider of that name; there are: fake."),
     ],
 )
 def test_what_cannot_run_is_one_line(served: Served, arguments: tuple[str, ...], words: str) -> None:
