@@ -21,6 +21,8 @@ from core.sweeps.observation import Observation, Probe
 PORT = 27017
 EVERY = 0.6
 """Seconds by which the driver may overrun its time to find a server: it tries again at intervals."""
+FINDING = 0.75
+"""Of a probe's time what the driver gets at most: what it then says of the server is worth more than that the time is up."""
 _LOGIN = ("login", "{} refused the login: correct username, password and authSource.")
 _UNREADY = ("starting", "{} is starting up or shutting down: look at its log if that does not end.")
 _ANSWERS = {
@@ -155,7 +157,7 @@ class MongoProbe:
 def probe(name: str, service: ServiceSettings, settings: Settings) -> Probe:
     """See ``choosing.MODULES``."""
     url, limit = "" if service.url is None else service.url.get_secret_value().strip(), limit_of(service, settings)
-    selection = int(max(limit * SHARE - EVERY, limit / 3) * 1000)
+    selection = int(max(min(limit * SHARE - EVERY, limit * FINDING), limit / 3) * 1000)
     options: dict[str, Any] = {"appname": "pilothouse probe", "serverSelectionTimeoutMS": selection}
     options |= {"connectTimeoutMS": selection, "socketTimeoutMS": selection, "maxPoolSize": 1, "retryReads": False}
     try:

@@ -54,9 +54,9 @@ class PrefectProbe:
         told = _told(answer) if isinstance(answer, Answer) and answer.status == 200 else None
         if not isinstance(told, list) or not told:
             return None
-        ages = [age for each in told if isinstance(each, Mapping) and (age := _age(each.get("last_polled"))) is not None]
         facts["deployments"] = len(told)
-        if ages and min(ages) <= POLLED:
+        ages, made = _ages(told, "last_polled"), _ages(told, "created")  # what was just published has had no time to be asked for
+        if min([*ages, *made], default=POLLED + 1) <= POLLED:
             return None
         since = f"for {min(ages):.0f} s" if ages else "yet"
         return Observation("degraded", "unpolled", f"Nobody has asked it for work {since}: does `pilothouse serve flows` run?")
@@ -72,6 +72,10 @@ def _told(answer: Answer) -> object:
         return json.loads(answer.body)
     except ValueError:
         return None
+
+
+def _ages(deployments: list[object], of: str) -> list[float]:
+    return [age for each in deployments if isinstance(each, Mapping) and (age := _age(each.get(of))) is not None]
 
 
 def _age(said: object) -> float | None:

@@ -13,6 +13,7 @@ from blocks.dump_process import Output, Running, Tool, feed, output_of, run
 from blocks.handover import Abandoned
 from core.backups.errors import BackupDamaged, DumpFailed, ToolTooOld
 from core.backups.place import Stream
+from tests.children import children
 from tests.waiting import eventually
 
 
@@ -25,9 +26,7 @@ def whole(stream: Stream) -> bytes:
 
 
 def left_running() -> list[psutil.Process]:
-    return [
-        each for each in psutil.Process().children(recursive=True) if any("import os, signal" in word for word in each.cmdline())
-    ]
+    return children("import os, signal")
 
 
 def test_output_comes_whole() -> None:

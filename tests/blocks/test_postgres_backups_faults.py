@@ -21,6 +21,7 @@ from core.backups.errors import (
     ToolTooOld,
 )
 from deployments.postgres import EmbeddedPostgres
+from tests.children import children
 from tests.databases import statement
 from tests.postgres_filled import DEBIAN, FOLDER, fill, place, put_back, run_sql, saved, seen
 from tests.waiting import eventually
@@ -63,11 +64,7 @@ async def test_a_dump_by_a_login_without_rights_is_refused(filled: str, store: O
 
 
 def dumps_of(form: str) -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.status() != psutil.STATUS_ZOMBIE and f"--format={form}" in process.cmdline()
-    ]
+    return children(f"--format={form}")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-import psutil
 import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import State
@@ -19,6 +18,7 @@ from core.store.drills import DrillRecord, Drills
 from deployments.postgres import EmbeddedPostgres
 from flows.drilling import drill
 from tests.audit_rows import audit_rows
+from tests.children import children
 from tests.databases import statement
 from tests.flows.saved import Stage, flip
 from tests.mariadb import PASSWORD, MariaDBServer
@@ -186,8 +186,7 @@ async def test_a_login_that_may_create_nothing_is_drilled_on_an_embedded_server(
     assert ended == "COMPLETED", state.message
     assert (await newest(stage, "app")).rows == 1200
     assert list((stage.folder / "data" / "drills").iterdir()) == []
-    ours = [each.cmdline() for each in psutil.Process().children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
-    assert not [words for words in ours if "deployments.throwaway_postgres" in words]
+    assert children("deployments.throwaway_postgres") == []
     run_sql(source, f"REVOKE pg_read_all_data FROM {role}; DROP ROLE {role}")
 
 

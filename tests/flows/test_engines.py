@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psutil
 import pytest
 import redis
 from prefect.client.schemas.objects import State
@@ -15,6 +14,7 @@ from blocks import throwaway_servers
 from flows.backups import backup
 from flows.drilling import drill
 from flows.restoring import restore
+from tests.children import children
 from tests.flows.saved import Stage
 from tests.mariadb import PASSWORD, MariaDBServer
 from tests.s3 import S3Server
@@ -92,7 +92,7 @@ async def test_a_valkey_comes_back_and_is_drilled_on_a_server_of_its_own(stage: 
         result = await restore(made["id"], "cache", replace=True, confirm="cache")
         assert (result["result"], held(client)) == ("good", before)
     assert not list((stage.folder / "data" / "drills").iterdir())
-    assert not [each for each in psutil.Process().children(recursive=True) if throwaway_servers.VALKEY in str(each.cmdline())]
+    assert children(throwaway_servers.VALKEY) == []
 
 
 async def test_a_bucket_comes_back_and_is_drilled_under_another_prefix(stage: Stage, s3: S3Server) -> None:

@@ -81,7 +81,7 @@ async def test_what_a_server_refuses(number: int, code: str) -> None:
 
 async def test_a_server_that_falls_silent_or_wants_another_protocol() -> None:
     async with mongo_stand_in() as state, wire(state.port) as (carried, port):
-        encrypted = await seen("mongo", f"{state.url}/?tls=true", timeout=10)
+        encrypted = await seen("mongo", f"{state.url}/?tls=true", timeout=16)
         assert (encrypted.state, encrypted.code) == ("down", "tls")
         assert (await seen("mongo", f"mongodb://127.0.0.1:{port}")).state == "up"
         carried.silent = True

@@ -45,17 +45,26 @@ async def test_health(health: Any, status: int, state: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ages", "state"),
-    [([], "up"), ([None], "degraded"), ([5.0], "up"), ([4000.0, 30.0, None], "up"), ([4000.0, 500.0], "degraded")],
+    ("ages", "made", "state"),
+    [
+        ([], 4000.0, "up"),
+        ([None], 4000.0, "degraded"),
+        ([None, None], 20.0, "up"),
+        ([5.0], 4000.0, "up"),
+        ([4000.0, 30.0, None], 4000.0, "up"),
+        ([4000.0, 500.0], 4000.0, "degraded"),
+    ],
 )
-async def test_somebody_asks_for_work(ages: list[float | None], state: str) -> None:
+async def test_somebody_asks_for_work(ages: list[float | None], made: float, state: str) -> None:
+    def ago(seconds: float | None) -> str | None:
+        return None if seconds is None else (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
     async def well(request: web.Request) -> web.Response:
         return web.json_response(True if request.path.endswith("health") else "3.8.8")
 
     async def deployments(request: web.Request) -> web.Response:
         assert (request.method, (await request.json())["limit"] > 0) == ("POST", True)
-        polled = [None if age is None else (datetime.now(UTC) - timedelta(seconds=age)).isoformat() for age in ages]
-        return web.json_response([{"id": "x", "last_polled": when} for when in polled])
+        return web.json_response([{"id": "x", "last_polled": ago(age), "created": ago(made)} for age in ages])
 
     routes = {"/api/health": well, "/api/admin/version": well, "/api/deployments/filter": deployments}
     async with serving(routes) as port:
