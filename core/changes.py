@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from core.configured import configured
 from core.errors import PilothouseError
+from core.settings import Settings
 from core.settings_changes import ChangeSettings
 
 Result = Literal[
@@ -26,10 +28,13 @@ Result = Literal[
 ]
 """``put_back``: an earlier change was undone. Up to ``not_saved`` nothing was touched; after ``change_failed`` and
 ``not_healthy`` all is as it was, or else it is ``put_back_failed``."""
-NO_CHANGE = "none; describe one in a section [changes.NAME]"
-"""Which changes there are, when there are none."""
 Back = Literal["good", "failed", "not_healthy"]
 """Whether the files are back, the commands of ``undo`` ended well, and all was well after that."""
+
+
+def change_named(name: str, settings: Settings) -> ChangeSettings:
+    """A section ``[changes.NAME]``. Raises ``NotFound``."""
+    return configured("change", name, settings.changes, none="none; describe one in a section [changes.NAME]")
 
 
 class ComposeInvalid(PilothouseError):

@@ -12,6 +12,8 @@ from typing import Literal
 import orjson
 
 from core.alerts.alert import Alert
+from core.configured import configured
+from core.settings import ProviderSettings, Settings
 from core.settings_services import Severity
 from core.topology.ours import NAME, model_service
 
@@ -51,6 +53,11 @@ class Changed:
     before: str = ""
     after: str = ""
     what: tuple[str, ...] = ()
+
+
+def provider_named(name: str, settings: Settings) -> ProviderSettings:
+    """A section ``[providers.NAME]``. Raises ``NotFound``."""
+    return configured("provider", name, settings.providers)
 
 
 def listed_version(model: str, details: Mapping[str, Fact]) -> Version:

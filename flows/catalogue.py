@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from core.backups.sources import drill_schedules, schedules, sources_of, unit_named
-from core.changes import NO_CHANGE
+from core.backups.sources import drill_schedules, schedules, source_named, unit_named
+from core.changes import change_named
 from core.config import Settings
-from core.configured import configured
 from core.errors import ConfigurationInvalid, InputInvalid, NotFound
+from core.model_versions import provider_named
 from core.settings_backups import OWN_SOURCES
 from core.sweeps.pace import sweep_schedules
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TAG = "pilothouse"
 """On every deployment and run of ours."""
+Find = Callable[[str, Settings], object]
+"""What finds something of the configuration by its name; raises ``NotFound`` or ``ConfigurationInvalid``."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class CatalogueEntry:
     internal: bool = False
     planned: Callable[[Settings], Sequence[str]] | None = None
     """The cron lines that the settings say in place of the schedule's."""
-    names: Mapping[str, Callable[[str, Settings], object]] = field(default_factory=lambda: MappingProxyType({}))
-    """Parameters that name something of the configuration, and what raises ``NotFound`` or ``ConfigurationInvalid`` else."""
+    names: Mapping[str, Find] = field(default_factory=lambda: MappingProxyType({}))
+    """Parameters that name something of the configuration."""
     scopes: tuple[str, ...] = ()
     """Scopes of tokens, besides ``flows:NAME``, that may see and cancel its runs: those with which runs are made elsewhere."""
 
@@ -122,23 +124,9 @@ class CatalogueEntry:
                 raise InputInvalid(f"parameters.{name}: {error.message}", field=f"parameters.{name}") from error
 
 
-def _source(name: str, settings: Settings) -> None:
+def _unless_ours(find: Find) -> Find:
     """Our own sources are known to the process that saves them, which may be another one."""
-    if name not in OWN_SOURCES:
-        configured("source", name, sources_of(settings))
-
-
-def _unit(name: str, settings: Settings) -> None:
-    if name not in OWN_SOURCES:
-        unit_named(name, settings)
-
-
-def _change(name: str, settings: Settings) -> None:
-    configured("change", name, settings.changes, none=NO_CHANGE)
-
-
-def _provider(name: str, settings: Settings) -> None:
-    configured("provider", name, settings.providers)
+    return lambda name, settings: None if name in OWN_SOURCES else find(name, settings)
 
 
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
@@ -168,13 +156,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 concurrency=4,
                 schedule=Schedule("0 2 * * *"),
                 planned=schedules,
-                names=MappingProxyType({"name": _unit}),
+                names=MappingProxyType({"name": _unless_ours(unit_named)}),
             ),
             CatalogueEntry("prune", "flows.backups", concurrency=1),
             CatalogueEntry("send_alerts", "flows.alerts", concurrency=1),
             CatalogueEntry("digest", "flows.alerts", concurrency=1),
             CatalogueEntry("restore", "flows.restoring", concurrency=1),
-            CatalogueEntry("guarded_change", "flows.changes", concurrency=1, names=MappingProxyType({"name": _change})),
+            CatalogueEntry("guarded_change", "flows.changes", concurrency=1, names=MappingProxyType({"name": change_named})),
             CatalogueEntry(
                 "health_sweep", "flows.sweeps", concurrency=2, schedule=Schedule("*/5 * * * *"), planned=sweep_schedules
             ),
@@ -184,14 +172,14 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 concurrency=1,
                 schedule=Schedule("0 4 * * 0"),
                 planned=drill_schedules,
-                names=MappingProxyType({"name": _source}),
+                names=MappingProxyType({"name": _unless_ours(source_named)}),
             ),
             CatalogueEntry(
                 "sync_models",
                 "flows.models",
                 concurrency=1,
                 schedule=Schedule("15 * * * *"),
-                names=MappingProxyType({"provider": _provider}),
+                names=MappingProxyType({"provider": provider_named}),
             ),
             CatalogueEntry("preflight", "flows.preflight", concurrency=1, schedule=Schedule("30 6 * * *")),
         )

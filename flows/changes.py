@@ -19,19 +19,18 @@ from blocks.probes.choosing import probe_of
 from core.backups.errors import BackupsFailed
 from core.backups.sources import unit_named
 from core.changes import (
-    NO_CHANGE,
     ChangeUnfinished,
     Course,
     Note,
     Result,
     Stopped,
+    change_named,
     commands_of,
     planned,
     report,
     undo_of,
 )
 from core.config import Settings, load_settings
-from core.configured import configured
 from core.errors import InputInvalid, NotFound
 from core.ids import new_id
 from core.settings_changes import ChangeSettings
@@ -91,7 +90,7 @@ async def guarded_change(name: str, dry_run: bool = True, undo: str | None = Non
         undo: Id of an earlier change of this name: put back the files that it saved, and run the commands of undo.
     """
     settings = load_settings()
-    change = configured("change", name, settings.changes, none=NO_CHANGE)
+    change = change_named(name, settings)
     saved = SavedFiles(settings.data_dir / "changes")
     async with opened(settings) as parts:
         made = Change(name, change, parts, saved, Course(name, undo or new_id()), _probes(change, settings))

@@ -20,9 +20,8 @@ from core.backups.comparing import HARMLESS, Comparison, Result, result_of, wors
 from core.backups.errors import NothingToDrill, TargetNotEmpty
 from core.backups.manifest import Manifest
 from core.backups.place import Place
-from core.backups.sources import sources_of
+from core.backups.sources import source_named, sources_of
 from core.config import load_settings
-from core.configured import configured
 from core.errors import PilothouseError
 from core.ids import new_id
 from core.settings_backups import SourceSettings
@@ -47,8 +46,7 @@ async def drill(name: str | None = None) -> dict[str, Any] | State[dict[str, Any
     """
     settings = load_settings()
     async with opened(settings) as parts:
-        sources = sources_of(settings)
-        chosen = sources if name is None else {name: configured("source", name, sources)}
+        chosen = sources_of(settings) if name is None else {name: source_named(name, settings)}
         drills = [await _drilled(parts, source, chosen[source]) for source in sorted(chosen)]
         result = told(drills[0]) if name is not None else {"result": _overall(drills), "drills": [told(each) for each in drills]}
         await keep_result(parts.runs, result)

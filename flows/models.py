@@ -12,9 +12,8 @@ from prefect.artifacts import acreate_table_artifact
 
 from blocks.model_versions import ModelShelf
 from core.config import Settings, load_settings
-from core.configured import configured
 from core.errors import PilothouseError
-from core.model_versions import Changed, Version, alert_of, shown
+from core.model_versions import Changed, Version, alert_of, provider_named, shown
 from core.store.alerts import Alerts
 from core.store.base import Store
 from core.store.model_figures import ModelFigures
@@ -75,7 +74,7 @@ async def sync_models(provider: str | None = None) -> dict[str, Any]:
     """
     settings = load_settings()
     if provider is not None:
-        configured("provider", provider, settings.providers)
+        provider_named(provider, settings)
     async with opened(settings) as parts:
         names = [provider] if provider is not None else sorted(settings.providers)
         wanted = await _wanted(parts)

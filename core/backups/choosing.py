@@ -90,8 +90,9 @@ def source_behind(settings: Settings, target: str) -> str | None:
 
 def place_for(settings: Settings, target: str) -> PlaceSettings:
     """Where a restore into ``target`` writes: a target, or a source. Raises ``NotFound`` and ``InputInvalid``."""
-    places = settings.targets if target not in sources_of(settings) else {**sources_of(settings), **settings.targets}
-    found = configured("target", target, places, field="target", none="none: add a section [targets.NAME]")
+    found = settings.targets.get(target) or sources_of(settings).get(target)
+    if found is None:
+        found = configured("target", target, settings.targets, field="target", none="none: add a section [targets.NAME]")
     source = source_behind(settings, target)
     if source in OWN_SOURCES and source not in settings.sources:
         raise InputInvalid(

@@ -61,9 +61,14 @@ def left_out(settings: Settings) -> bool:
     return ours and not settings.backups.recipients
 
 
+def source_named(name: str, settings: Settings) -> SourceSettings:
+    """Raises ``NotFound``."""
+    return configured("source", name, sources_of(settings))
+
+
 def found_source(name: str, settings: Settings) -> SourceSettings:
     """Raises ``NotFound``, and ``ConfigurationInvalid`` for key files that would lie there readable."""
-    source = configured("source", name, sources_of(settings))
+    source = source_named(name, settings)
     if name == CONFIGURATION and left_out(settings):
         raise ConfigurationInvalid(UNSEALED)
     return source
